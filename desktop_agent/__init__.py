@@ -1,0 +1,1 @@
+"""The desktop agent: windows without MCP take part through clipboard and keyboard."""

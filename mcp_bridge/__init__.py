@@ -1,0 +1,1 @@
+"""How agents join: the MCP server, its stdio relay, client setup, session push and the command line."""
