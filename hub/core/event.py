@@ -1,0 +1,95 @@
+"""Events: immutable numbered facts of a stream, and how they look on the wire.
+
+Bodies are forever: add optional fields or a new type, never change a meaning. A body class names its `type`; its
+fields are what rebuilds every projection, so it carries agent ids where rows need them (names are for people).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import orjson
+
+from hub.core.cursor import encode_mark
+from hub.core.model import Model
+from hub.core.times import rfc3339
+
+EVENT_TYPES: dict[str, type[EventBody]] = {}
+Tombstone = Literal["redacted", "expired", "purged"]
+
+
+class EventBody(Model):
+    """Base of all event bodies; subclasses set `type`, for example `message.posted`."""
+
+    type: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kw: Any) -> None:
+        super().__init_subclass__(**kw)
+        kind = cls.__dict__.get("type", "")
+        if kind and EVENT_TYPES.setdefault(kind, cls).__qualname__ != cls.__qualname__:
+            raise RuntimeError(f"event type {kind!r} is declared twice")
+
+    def data(self, at: Placed) -> bytes:
+        """The JSON kept in the log and spliced into frames. Override to add what only the place knows (ids)."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> EventBody:
+        """The body of stored JSON; fields that `data` added are ignored, so old events load for ever."""
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return cls.model_validate({k: v for k, v in orjson.loads(data).items() if k in known})
+
+    def blank(self) -> bytes:
+        """What stays of a tombstone's data: structure that projections need, never content."""
+        return b"{}"
+
+    def concerns(self) -> tuple[int, ...]:
+        """Ids of agents who get this event as a notice in their inbox."""
+        return ()
+
+    def notice(self) -> str:
+        """One line for the notice's text."""
+        return self.type
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an event stands: stream, number, time, actor. Given to projections and to `EventBody.data`."""
+
+    log: int
+    room: str
+    seq: int
+    at_ms: int
+    actor: int
+    actor_name: str
+    actor_kind: str
+    tombstone: Tombstone | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stored event. `data` is its JSON; a tombstone's data is blank."""
+
+    log: int
+    room: str
+    epoch: int
+    seq: int
+    type: str
+    at_ms: int
+    actor: str
+    data: bytes
+    tombstone: Tombstone | None = None
+
+    def frame(self) -> bytes:
+        """The event as every reader gets it: one encoding, shared."""
+        head = {
+            "seq": self.seq,
+            "room": self.room,
+            "type": self.type,
+            "at": rfc3339(self.at_ms),
+            "actor": self.actor,
+            "cursor": encode_mark(self.log, self.epoch, self.seq),
+        }
+        stone = b'"%s"' % self.tombstone.encode() if self.tombstone else b"null"
+        return orjson.dumps(head)[:-1] + b',"data":' + (self.data or b"null") + b',"tombstone":' + stone + b"}"

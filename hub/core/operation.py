@@ -1,0 +1,88 @@
+"""An operation: one thing a caller can ask for, exposed once. Every surface derives from the same list.
+
+A feature's `contract.py` declares `Operation`s with their request and result classes and lists them in `OPERATIONS`;
+its `handlers.py` binds one function to each. Anything odd (file bytes, SSE, health) is a hand-written route instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from hub.core.access import Scope
+from hub.core.model import Model
+
+
+class Result(Model):
+    """What an operation answers. `deduplicated` is true when an earlier call with the same key made it."""
+
+    deduplicated: bool = Field(default=False, exclude_if=lambda v: not v)
+
+    def settled(self) -> bool:
+        """Whether a waiting call (`wait_s`) can answer now; false lets it wait for the stream to grow."""
+        return True
+
+    def to_keep(self) -> bytes:
+        """JSON kept for an idempotent repeat; results that carry a secret leave it out."""
+        return self.model_dump_json().encode()
+
+
+R = TypeVar("R", bound=Result, covariant=True)
+Q = TypeVar("Q", bound="Request[Any]")
+R2 = TypeVar("R2", bound=Result)
+
+
+class Request(Model, Generic[R]):
+    """What a caller asks for; `Request[Posted]` is answered by a `Posted`."""
+
+
+class Done(Result):
+    """Nothing to say beyond: it is done."""
+
+    ok: Literal[True] = True
+
+
+Lock = Literal["none", "room", "hub", "queue", "task", "direct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Q, R2]):
+    """Name, HTTP route, scope, classes. `lock` is the stream a write is serialised on; GETs and lock none only read."""
+
+    name: str
+    http: str
+    scope: Scope
+    request: type[Q]
+    response: type[R2]
+    status: int = 200
+    lock: Lock = "room"
+
+    @property
+    def method(self) -> str:
+        return self.http.split(" ", 1)[0]
+
+    @property
+    def path(self) -> str:
+        return self.http.split(" ", 1)[1]
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, so it may run on a read-only snapshot."""
+        return self.method == "GET" or self.lock == "none"
+
+
+AnyOperation = Operation[Any, Any]
+
+
+class Registry:
+    """All operations of a hub, by name and by request class."""
+
+    def __init__(self, operations: Iterable[AnyOperation]) -> None:
+        self.all = tuple(operations)
+        self.by_name = {op.name: op for op in self.all}
+        self.by_request: dict[type[Any], AnyOperation] = {op.request: op for op in self.all}
+        if len(self.by_name) != len(self.all) or len(self.by_request) != len(self.all):
+            raise RuntimeError("an operation name or request class is used twice")

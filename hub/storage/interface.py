@@ -1,0 +1,136 @@
+"""The store as the rest of the hub sees it: synchronous transaction bodies, committed in groups.
+
+A body is a plain function of a `Tx`. It has no effects outside the transaction and may run twice. SQL is the common
+subset of SQLite and PostgreSQL with `:name` parameters. Which statements run belongs to the features, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """One result row: by position or by column name."""
+
+    def __getitem__(self, key: int | str, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Stream `log` has grown to `head`; `frames` are its new (seq, wire bytes), oldest first, maybe none.
+
+    `rewritten` says that older events were blanked in place. A growth of another process carries no frames.
+    A negative `log` is the wake-up topic of the agent `-log`.
+    """
+
+    log: int
+    head: int
+    frames: tuple[tuple[int, bytes], ...] = ()
+    rewritten: bool = False
+
+
+class Tx(Protocol):
+    """One transaction body's view of the store. Dies with the body; never hands out a cursor."""
+
+    def rows(self, sql: LiteralString, /, **params: Any) -> list[Row]:
+        """All rows, including what earlier bodies of the same batch wrote."""
+        ...
+
+    def row(self, sql: LiteralString, /, **params: Any) -> Row | None:
+        """The first row or None."""
+        ...
+
+    def peek(self, sql: LiteralString, /, **params: Any) -> Row | None:
+        """Like `row`, but may miss rows still staged: only behind `memo`, whose writers also `remember`."""
+        ...
+
+    def run(self, sql: LiteralString, /, **params: Any) -> int:
+        """Execute one statement now; the number of rows it changed."""
+        ...
+
+    def stage(self, table: LiteralString, row: tuple[Any, ...]) -> None:
+        """Insert a complete row (all columns, table order) with the rest of the batch: one statement per table."""
+        ...
+
+    def defer(self, key: Hashable, sql: LiteralString, /, **params: Any) -> None:
+        """Run a statement once per batch, before COMMIT; a later one with the same key replaces it."""
+        ...
+
+    def memo(self, key: Hashable, load: Callable[[], T]) -> T:
+        """A value kept in memory between transactions (where this process is the only writer). Must be immutable."""
+        ...
+
+    def remember(self, key: Hashable, value: object) -> None:
+        """What `memo(key, …)` gives from now on; discarded with the body or the COMMIT if either fails."""
+        ...
+
+    def forget(self, key: Hashable) -> None:
+        """Let the next `memo(key, …)` load again."""
+        ...
+
+    def grew(self, log: int, seq: int, frame: bytes) -> None:
+        """After COMMIT: tell readers of `log` that it has grown to `seq`."""
+        ...
+
+    def rewrote(self, log: int) -> None:
+        """After COMMIT: events of `log` were blanked in place, so copies in memory must go."""
+        ...
+
+    def wake(self, topic: int) -> None:
+        """After COMMIT: wake whoever waits on `topic` (an agent is minus its id)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A named change of the schema, in SQL both stores understand after `dialect` words are replaced.
+
+    Words: `{id}` an automatic integer primary key, `{int}` a 64-bit integer, `{real}`, `{text}`, `{blob}`,
+    `{without_rowid}` SQLite's clustered tables. Statements are separated by `;` at line ends.
+    """
+
+    name: str
+    sql: str
+
+    def statements(self, dialect: Mapping[str, str]) -> list[str]:
+        text = self.sql
+        for word, meaning in dialect.items():
+            text = text.replace("{" + word + "}", meaning)
+        return [part.strip() for part in text.split(";\n") if part.strip().rstrip(";")]
+
+
+class Store(Protocol):
+    """Transactions over rows; wake-ups after commit. One per hub process."""
+
+    on_growth: Callable[[Sequence[Growth]], None]
+
+    async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:
+        """Run `body` under the locks of these streams.
+
+        Returns or raises only after COMMIT; Unavailable means that the outcome is unknown.
+        """
+        ...
+
+    async def read(self, body: Callable[[Tx], T], *, long: bool = False) -> T:
+        """Run `body` on one snapshot. `long` moves it to a thread; short ones run at once on the loop."""
+        ...
+
+    async def open(self, migrations: Sequence[Migration]) -> None:
+        """Lock, migrate, start. Raises StoreError with what to do when the data cannot be opened safely."""
+        ...
+
+    async def drain(self) -> None:
+        """Finish what was accepted, then close."""
+        ...
+
+    def health(self) -> str | None:
+        """None when writes work, else why not."""
+        ...
+
+
+class StoreError(RuntimeError):
+    """The data cannot be opened safely; the message says what to do."""

@@ -1,0 +1,550 @@
+"""SQLite store: one writing connection, bodies on the event loop, only COMMIT in a thread, then everyone is answered.
+
+Why so: with bodies in a thread every statement hands the GIL over, and under read load sends fall to a quarter; with
+COMMIT on the loop a slow disk stalls every reader. While one COMMIT waits for the disk the next batch collects, so the
+fsync itself is the batching window. Nothing may touch the writing connection during COMMIT, not even a leftover
+cursor, so a `Tx` hands out lists and the connection never leaves this file.
+
+    IDLE --write()--> RUNNING --flush--> COMMITTING --done()--> RUNNING (more waiting) or IDLE
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Final, LiteralString, TypeVar, cast
+
+from hub.core.errors import HubError, ReadOnly, StorageFull, Unavailable
+from hub.storage.directory import DirectoryLock, refuse_network_file_system
+from hub.storage.interface import Growth, Migration, Row, Store, StoreError, Tx
+from hub.storage.migrate import apply_migrations
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+DIALECT: Final = {
+    "id": "integer primary key",
+    "int": "integer",
+    "real": "real",
+    "text": "text",
+    "blob": "blob",
+    "without_rowid": "without rowid",
+}
+_BATCH_S: Final = 0.02  # bodies of one transaction: long enough to batch a burst, short enough not to stall readers
+_BUSY_S: Final = 0.005
+_PROBE_S: Final = 1.0
+_MEMO_ROOM: Final = 200_000
+_CHUNKS: Final = (64, 16, 4, 1)
+_ABSENT: Final = object()
+_UNKNOWN: Final = "the hub could not confirm the write; retry with the same idempotency key"
+
+
+class _Memo:
+    """Committed values plus an overlay for the batch plus one for the running body."""
+
+    def __init__(self) -> None:
+        self.committed: dict[Hashable, object] = {}
+        self.batch: dict[Hashable, object] = {}
+        self.body: dict[Hashable, object] = {}
+
+    def get(self, key: Hashable) -> object:
+        for layer in (self.body, self.batch, self.committed):
+            if (found := layer.get(key, _ABSENT)) is not _ABSENT:
+                return found
+        return _ABSENT
+
+    def keep_body(self) -> None:
+        self.batch.update(self.body)
+        self.body.clear()
+
+    def commit(self) -> None:
+        for key, value in self.batch.items():
+            if value is _ABSENT:
+                self.committed.pop(key, None)
+            else:
+                self.committed[key] = value
+        self.batch.clear()
+        if len(self.committed) > _MEMO_ROOM:
+            for key in list(self.committed)[: _MEMO_ROOM // 2]:
+                del self.committed[key]
+
+    def discard(self) -> None:
+        self.body.clear()
+        self.batch.clear()
+
+
+class _Job:
+    __slots__ = ("body", "failure", "future", "result")
+
+    def __init__(self, body: Callable[[Tx], Any], future: asyncio.Future[Any]) -> None:
+        self.body = body
+        self.future = future
+        self.result: Any = None
+        self.failure: BaseException | None = None
+
+
+class _WriteTx:
+    """The `Tx` of the batch: shared by its bodies, with marks so that one body can be undone."""
+
+    def __init__(self, connection: sqlite3.Connection, memo: _Memo) -> None:
+        self._connection = connection
+        self._memo = memo
+        self.written = False
+        self.growth: list[tuple[int, int, bytes]] = []
+        self._kept: list[tuple[str, tuple[Any, ...]]] = []
+        self._kept_deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
+        self._staged: list[tuple[str, tuple[Any, ...]]] = []
+        self._deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
+        self._savepoint = False
+        self._growth_mark = 0
+
+    # --- what a body uses -------------------------------------------------------------------------------------
+
+    def rows(self, sql: LiteralString, /, **params: Any) -> list[Row]:
+        self._materialise()
+        return self._connection.execute(sql, params).fetchall()
+
+    def row(self, sql: LiteralString, /, **params: Any) -> Row | None:
+        self._materialise()
+        return self._first(sql, params)
+
+    def peek(self, sql: LiteralString, /, **params: Any) -> Row | None:
+        return self._first(sql, params)
+
+    def run(self, sql: LiteralString, /, **params: Any) -> int:
+        self._materialise()
+        self._protect()
+        self.written = True
+        return self._connection.execute(sql, params).rowcount
+
+    def stage(self, table: LiteralString, row: tuple[Any, ...]) -> None:
+        self._staged.append((table, row))
+
+    def defer(self, key: Hashable, sql: LiteralString, /, **params: Any) -> None:
+        self._deferred[key] = (sql, params)
+
+    def memo(self, key: Hashable, load: Callable[[], T]) -> T:
+        found = self._memo.get(key)
+        if found is _ABSENT:
+            found = load()
+            self._memo.body[key] = found
+        return cast("T", found)
+
+    def remember(self, key: Hashable, value: object) -> None:
+        self._memo.body[key] = value
+
+    def forget(self, key: Hashable) -> None:
+        self._memo.body[key] = _ABSENT
+
+    def grew(self, log: int, seq: int, frame: bytes) -> None:
+        self.growth.append((log, seq, frame))
+
+    def rewrote(self, log: int) -> None:
+        self.growth.append((log, -1, b""))
+
+    def wake(self, topic: int) -> None:
+        self.growth.append((topic, 0, b""))
+
+    # --- what the store does between bodies -------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """The body succeeded: what it staged belongs to the batch."""
+        self._kept += self._staged
+        self._staged.clear()
+        self._kept_deferred.update(self._deferred)
+        self._deferred.clear()
+        self._memo.keep_body()
+        if self._savepoint:
+            self._connection.execute("release body").close()
+            self._savepoint = False
+        self._growth_mark = len(self.growth)
+
+    def undo(self) -> None:
+        """The body failed: nothing of it stays."""
+        self._staged.clear()
+        self._deferred.clear()
+        self._memo.body.clear()
+        del self.growth[self._growth_mark :]
+        if self._savepoint:
+            self._connection.execute("rollback to body").close()
+            self._connection.execute("release body").close()
+            self._savepoint = False
+
+    def flush(self) -> None:
+        """Write everything staged and deferred, one statement per table as far as possible."""
+        self._write(self._kept, self._kept_deferred)
+
+    def _first(self, sql: LiteralString, params: dict[str, Any]) -> Row | None:
+        cursor = self._connection.execute(sql, params)
+        row = cursor.fetchone()
+        cursor.close()
+        return cast("Row | None", row)
+
+    def _materialise(self) -> None:
+        """Make staged rows visible: earlier bodies' outside, this body's inside the savepoint."""
+        if (self._kept or self._kept_deferred) and not self._savepoint:
+            self.flush()
+        if self._staged or self._deferred:
+            self._protect()
+            self._write(self._staged, self._deferred)
+
+    def _protect(self) -> None:
+        if not self._savepoint:
+            self.flush()
+            self._connection.execute("savepoint body").close()
+            self._savepoint = True
+
+    def _write(
+        self, staged: list[tuple[str, tuple[Any, ...]]], deferred: dict[Hashable, tuple[str, dict[str, Any]]]
+    ) -> None:
+        if not staged and not deferred:
+            return
+        self.written = True
+        tables: dict[str, list[tuple[Any, ...]]] = {}
+        for table, row in staged:
+            tables.setdefault(table, []).append(row)
+        for table, rows in tables.items():
+            self._insert(table, rows)
+        for sql, params in deferred.values():
+            self._connection.execute(sql, params).close()
+        staged.clear()
+        deferred.clear()
+
+    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        one = "(" + ",".join("?" * len(rows[0])) + ")"
+        start = 0
+        for size in _CHUNKS:
+            sql = f"insert into {table} values " + ",".join([one] * size)
+            while len(rows) - start >= size:
+                flat = [value for row in rows[start : start + size] for value in row]
+                self._connection.execute(sql, flat).close()
+                start += size
+
+
+class _ReadTx:
+    """A `Tx` on a read-only snapshot; writing through it is a bug."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._memo: dict[Hashable, Any] = {}
+
+    def rows(self, sql: LiteralString, /, **params: Any) -> list[Row]:
+        return self._connection.execute(sql, params).fetchall()
+
+    def row(self, sql: LiteralString, /, **params: Any) -> Row | None:
+        cursor = self._connection.execute(sql, params)
+        row = cursor.fetchone()
+        cursor.close()
+        return cast("Row | None", row)
+
+    peek = row
+
+    def memo(self, key: Hashable, load: Callable[[], T]) -> T:
+        if key not in self._memo:
+            self._memo[key] = load()
+        return cast("T", self._memo[key])
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("this operation reads; it must not write (its route is a GET or its lock is 'none')")
+
+    run = stage = defer = remember = forget = grew = rewrote = wake = _refuse
+
+
+class SqliteStore(Store):
+    """A store in one directory. Only one process may have it open."""
+
+    def __init__(self, directory: Path, *, name: str = "hub.db", synchronous: str = "FULL") -> None:
+        self.path = directory / name
+        self._directory = directory
+        self._synchronous = synchronous
+        self._lock = DirectoryLock(directory)
+        self.on_growth = lambda growth: None
+        self._memo = _Memo()
+        self._waiting: list[_Job] = []
+        self._down: str | None = None
+        self._probe_at = 0.0
+        self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._commits: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    async def open(self, migrations: Sequence[Migration]) -> None:
+        self._loop = asyncio.get_running_loop()
+        refuse_network_file_system(self._directory)
+        self._lock.acquire()
+        try:
+            self._writer = self._connect(writer=True)
+            apply_migrations(self._writer, migrations, DIALECT)
+        except sqlite3.DatabaseError as error:
+            self._lock.release()
+            raise StoreError(
+                f"{self.path} cannot be opened: {error}. Nothing was changed. Restore a backup "
+                f"(mcp-bridge admin restore) or move the file away to start empty."
+            ) from error
+        except BaseException:
+            self._lock.release()
+            raise
+        self._reader = self._connect(writer=False)
+        self._idle_readers: list[sqlite3.Connection] = []
+        self._thread = threading.Thread(target=self._commit_forever, name="hub-commit", daemon=True)
+        self._thread.start()
+
+    async def drain(self) -> None:
+        """Finish what was accepted, then close."""
+        self._closed = True
+        await self._idle.wait()
+        self._commits.put(None)
+        await asyncio.to_thread(self._thread.join)
+        for connection in (self._reader, *self._idle_readers):
+            connection.close()
+        self._writer.execute("pragma wal_checkpoint(truncate)").close()
+        self._writer.close()
+        self._lock.release()
+
+    def health(self) -> str | None:
+        return self._down
+
+    def _connect(self, *, writer: bool) -> sqlite3.Connection:
+        mode = "rwc" if writer else "ro"
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+        connection.row_factory = sqlite3.Row
+        pragmas = ["trusted_schema=off", "cell_size_check=on", "foreign_keys=on", "cache_size=-32000"]
+        if writer:
+            pragmas += [f"synchronous={self._synchronous}", "journal_size_limit=67108864", "temp_store=memory"]
+            connection.execute("pragma journal_mode=wal").close()
+        else:
+            pragmas += ["query_only=on"]
+        for pragma in pragmas:
+            connection.execute(f"pragma {pragma}").close()
+        return connection
+
+    # --- reading ----------------------------------------------------------------------------------------------
+
+    async def read(self, body: Callable[[Tx], T], *, long: bool = False) -> T:
+        if not long:
+            return self._snapshot(self._reader, body)
+        connection = self._idle_readers.pop() if self._idle_readers else self._connect(writer=False)
+        try:
+            return await asyncio.to_thread(self._snapshot, connection, body)
+        finally:
+            self._idle_readers.append(connection)
+
+    @staticmethod
+    def _snapshot(connection: sqlite3.Connection, body: Callable[[Tx], T]) -> T:
+        connection.execute("begin").close()
+        try:
+            return body(cast("Tx", _ReadTx(connection)))
+        finally:
+            connection.execute("rollback").close()
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:
+        if self._closed:
+            raise Unavailable("the hub is shutting down; retry with the same idempotency key", retry_after_s=1)
+        if self._down and time.monotonic() < self._probe_at:
+            raise ReadOnly(f"writing is off: {self._down}; free space, then retry", retry_after_s=1)
+        job = _Job(body, self._loop.create_future())
+        self._waiting.append(job)
+        if self._idle.is_set():
+            self._idle.clear()
+            self._loop.call_soon(self._run_batch)
+        return cast("T", await job.future)
+
+    def _run_batch(self) -> None:
+        jobs, self._waiting = self._waiting, []
+        try:
+            self._begin_and_run(jobs)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                self._waiting = jobs + self._waiting
+                self._loop.call_later(_BUSY_S, self._run_batch)
+            else:
+                self._batch_failed(jobs, error)
+        except Exception as error:
+            self._batch_failed(jobs, error)
+
+    def _begin_and_run(self, jobs: list[_Job]) -> None:
+        self._writer.execute("begin immediate").close()
+        tx = _WriteTx(self._writer, self._memo)
+        ran = self._run_bodies(tx, jobs)
+        self._waiting = jobs[len(ran) :] + self._waiting
+        try:
+            tx.flush()
+        except sqlite3.Error:
+            self._reset()
+            self._retry_one_by_one(ran)
+            return
+        self._commit(tx, ran)
+
+    def _run_bodies(self, tx: _WriteTx, jobs: list[_Job]) -> list[_Job]:
+        """Run as many bodies as fit the time box; those that failed keep their failure."""
+        until = time.perf_counter() + _BATCH_S
+        for index, job in enumerate(jobs):
+            job.failure = None
+            try:
+                job.result = job.body(cast("Tx", tx))
+                tx.keep()
+            except Exception as error:
+                if not self._writer.in_transaction:  # disk full or I/O error: SQLite rolled everything back
+                    raise _WholeBatchLost(job, error) from error
+                tx.undo()
+                job.failure = error
+            if time.perf_counter() > until:
+                return jobs[: index + 1]
+        return jobs
+
+    def _retry_one_by_one(self, jobs: list[_Job]) -> None:
+        """A staged row was refused at the end of the batch: find out whose, each in a transaction of its own."""
+        first, rest = jobs[0], jobs[1:]
+        if not rest:
+            tx = _WriteTx(self._writer, self._memo)
+            self._writer.execute("begin immediate").close()
+            try:
+                first.result = first.body(cast("Tx", tx))
+                tx.keep()
+                tx.flush()
+            except Exception as error:
+                self._reset()
+                first.failure = error
+                self._finish([first], None, ())
+                return
+            self._commit(tx, [first])
+            return
+        self._waiting = rest + self._waiting
+        self._retry_one_by_one([first])
+
+    def _commit(self, tx: _WriteTx, jobs: list[_Job]) -> None:
+        growth = _merge(tx.growth)
+        if not tx.written:
+            self._writer.execute("commit").close()
+            self._finish(jobs, None, growth)
+            return
+
+        def commit() -> None:
+            failure: Exception | None = None
+            try:
+                self._writer.execute("commit").close()
+            except Exception as error:
+                failure = error
+            self._loop.call_soon_threadsafe(self._finish, jobs, failure, growth)
+
+        self._commits.put(commit)
+
+    def _commit_forever(self) -> None:
+        while (commit := self._commits.get()) is not None:
+            commit()
+
+    def _finish(self, jobs: list[_Job], failure: Exception | None, growth: Sequence[Growth]) -> None:
+        """COMMIT has answered: publish, start the next batch, then answer this one."""
+        if failure is not None:
+            self._reset()
+            self._went_down(str(failure))
+            log.error("commit failed: %s", failure)
+            lost = Unavailable(_UNKNOWN, retry_after_s=1)
+            lost.__cause__ = failure
+            for job in jobs:
+                job.failure = lost
+        else:
+            self._memo.commit()
+            self._down = None
+            if growth:
+                self.on_growth(growth)
+        if self._waiting:
+            self._loop.call_soon(self._run_batch)
+        else:
+            self._idle.set()
+        for job in jobs:
+            _answer(job)
+
+    def _batch_failed(self, jobs: list[_Job], error: Exception) -> None:
+        """Nothing of this transaction stays: fail the body that caused it, run the others again without it."""
+        self._reset()
+        cause = error.cause if isinstance(error, _WholeBatchLost) else error
+        guilty = [error.job] if isinstance(error, _WholeBatchLost) else jobs
+        self._went_down(str(cause))
+        for job in guilty:
+            job.failure = _storage_error(cause)
+            _answer(job)
+        self._waiting = [job for job in jobs if job not in guilty] + self._waiting
+        if self._waiting:
+            self._loop.call_soon(self._run_batch)
+        else:
+            self._idle.set()
+
+    def _reset(self) -> None:
+        self._memo.discard()
+        if self._writer.in_transaction:
+            self._writer.execute("rollback").close()
+
+    def _went_down(self, reason: str) -> None:
+        self._down = reason
+        self._probe_at = time.monotonic() + _PROBE_S
+
+    # --- for maintenance --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def maintenance_connection(self) -> Iterator[sqlite3.Connection]:
+        """A read-only connection of its own, for export, inspection and backup."""
+        connection = self._connect(writer=False)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+class _WholeBatchLost(Exception):
+    def __init__(self, job: _Job, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.job = job
+        self.cause = cause
+
+
+def _answer(job: _Job) -> None:
+    if job.future.done():
+        return
+    if job.failure is None:
+        job.future.set_result(job.result)
+    else:
+        job.future.set_exception(job.failure)
+
+
+def _storage_error(error: BaseException) -> HubError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        made: HubError = StorageFull("the disk is full; nothing was stored. Free space and retry", retry_after_s=1)
+    else:
+        made = Unavailable(_UNKNOWN, retry_after_s=1)
+    made.__cause__ = error
+    return made
+
+
+def _merge(growth: Sequence[tuple[int, int, bytes]]) -> tuple[Growth, ...]:
+    by_log: dict[int, list[tuple[int, bytes]]] = {}
+    for stream, seq, frame in growth:
+        by_log.setdefault(stream, []).append((seq, frame))
+    return tuple(
+        Growth(
+            log=stream,
+            head=max(seq for seq, _ in marks),
+            frames=tuple(mark for mark in marks if mark[1]),
+            rewritten=any(seq < 0 for seq, _ in marks),
+        )
+        for stream, marks in by_log.items()
+    )
