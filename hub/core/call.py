@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hub.core.access import Principal
 
+Presence = tuple[Literal["online", "away", "offline"], Literal["push", "stream", "poll", "none"]]
 
-def _nobody(_agent: int) -> bool:
-    return False
+
+def _nobody(_agent: int) -> Presence:
+    return ("offline", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Call:
     principal: Principal
     now_ms: int
     random: Callable[[int], bytes] = secrets.token_bytes
-    online: Callable[[int], bool] = _nobody
+    presence: Callable[[int], Presence] = _nobody
     watched: list[int] = field(default_factory=list)
     redelivered: bool = False
 

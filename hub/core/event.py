@@ -13,6 +13,7 @@ import orjson
 
 from hub.core.cursor import encode_mark
 from hub.core.model import Model
+from hub.core.names import make_id
 from hub.core.times import rfc3339
 
 EVENT_TYPES: dict[str, type[EventBody]] = {}
@@ -47,6 +48,10 @@ class EventBody(Model):
     def concerns(self) -> tuple[int, ...]:
         """Ids of agents who get this event as a notice in their inbox."""
         return ()
+
+    def subject(self, log: int, seq: int) -> str:
+        """Id of the thing a notice is about; override where the event belongs to something made earlier."""
+        return make_id("e", log, seq)
 
     def notice(self) -> str:
         """One line for the notice's text."""

@@ -19,7 +19,7 @@ HUB: Final = 1  # the hub's own stream: agents, tokens, webhooks; also the audit
 B = TypeVar("B", bound=EventBody)
 Projection = Callable[[Tx, Placed, Any], None]
 PROJECTIONS: dict[type[EventBody], list[Projection]] = {}
-OBSERVERS: list[Projection] = []
+OF_ALL: list[Projection] = []
 
 
 def projects(body: type[B]) -> Callable[[Callable[[Tx, Placed, B], None]], Callable[[Tx, Placed, B], None]]:
@@ -32,9 +32,9 @@ def projects(body: type[B]) -> Callable[[Callable[[Tx, Placed, B], None]], Calla
     return register
 
 
-def observes(function: Projection) -> Projection:
-    """Register a function for operational rows of every new event (deliveries, notices); never run by a rebuild."""
-    OBSERVERS.append(function)
+def projects_all(function: Projection) -> Projection:
+    """Register a projection of events of every type (notices)."""
+    OF_ALL.append(function)
     return function
 
 
@@ -130,13 +130,18 @@ def _append_one(tx: Tx, call: Call, stream: Stream, body: EventBody, at_ms: int,
     )
     data = body.data(placed)
     tx.stage("event", (stream.log, placed.seq, body.type, placed.actor, at_ms, data, None))
-    for project in PROJECTIONS.get(type(body), ()):
-        project(tx, placed, body)
-    for observe in OBSERVERS:
-        observe(tx, placed, body)
+    project_event(tx, placed, body)
     event = Event(stream.log, stream.name, stream.epoch, placed.seq, body.type, at_ms, placed.actor_name, data)
     tx.grew(stream.log, placed.seq, event.frame())
     return placed
+
+
+def project_event(tx: Tx, at: Placed, body: EventBody) -> None:
+    """Turn one event into rows."""
+    for project in PROJECTIONS.get(type(body), ()):
+        project(tx, at, body)
+    for project in OF_ALL:
+        project(tx, at, body)
 
 
 def agent_name(tx: Tx, agent: int) -> str:
@@ -214,5 +219,4 @@ def replay(tx: Tx, log: int) -> None:
     ):
         body = load_body(row[1], bytes(row[4]))
         placed = Placed(log, stream.name, row[0], row[2], row[3], agent_name(tx, row[3]), "", row[5])
-        for project in PROJECTIONS.get(type(body), ()):
-            project(tx, placed, body)
+        project_event(tx, placed, body)

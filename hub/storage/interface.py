@@ -107,6 +107,7 @@ class Store(Protocol):
     """Transactions over rows; wake-ups after commit. One per hub process."""
 
     on_growth: Callable[[Sequence[Growth]], None]
+    locking: bool  # whether `locks` matter: several writers can meet
 
     async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:
         """Run `body` under the locks of these streams.

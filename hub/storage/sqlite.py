@@ -260,6 +260,8 @@ class _ReadTx:
 class SqliteStore(Store):
     """A store in one directory. Only one process may have it open."""
 
+    locking = False
+
     def __init__(self, directory: Path, *, name: str = "hub.db", synchronous: str = "FULL") -> None:
         self.path = directory / name
         self._directory = directory

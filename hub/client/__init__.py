@@ -1,0 +1,6 @@
+"""Callers: in-process (`LocalCaller`) and over HTTP (`HubClient`), with the same interface."""
+
+from hub.client.client import HubClient, SyncHubClient
+from hub.client.local import LocalCaller
+
+__all__ = ["HubClient", "LocalCaller", "SyncHubClient"]

@@ -1,0 +1,245 @@
+"""The typed HTTP client: retries with the same key, follows rooms with a cursor, raises the hub's own errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, cast
+from urllib.parse import quote
+
+import httpx2
+
+from hub import features
+from hub.core.errors import ERRORS, HubError, HubUnreachable, Unavailable
+from hub.core.operation import AnyOperation, Registry, Request, Result
+
+R = TypeVar("R", bound=Result)
+_TRIES: Final = 6
+_registry: list[Registry] = []
+
+
+def registry() -> Registry:
+    """All operations, loaded once."""
+    if not _registry:
+        _registry.append(features.load_contracts())
+    return _registry[0]
+
+
+def http_request(
+    operation: AnyOperation, request: Request[Any]
+) -> tuple[str, str, dict[str, Any], dict[str, Any] | None]:
+    """Method, path, query and JSON body of a request."""
+    fields = request.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    path = operation.path
+    for name in [part[1:-1] for part in path.split("/") if part.startswith("{")]:
+        path = path.replace("{" + name + "}", quote(str(fields.pop(name)), safe="@"))
+    if operation.method in ("GET", "DELETE"):
+        query = {name: _query(value) for name, value in fields.items() if value is not None}
+        return operation.method, path, query, None
+    return operation.method, path, {}, fields
+
+
+def _query(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def raise_problem(status: int, body: Any) -> None:
+    """Raise the HubError a problem body stands for."""
+    code = body.get("code", "") if isinstance(body, dict) else ""
+    detail = body.get("detail", "") if isinstance(body, dict) else str(body)[:200]
+    kind = ERRORS.get(code, HubError)
+    error = kind.__new__(kind)
+    HubError.__init__(error, detail or f"the hub answered {status}")
+    error.extra = {k: v for k, v in body.items() if k not in _BASIC} if isinstance(body, dict) else {}
+    error.retry_after_s = body.get("retry_after_s") if isinstance(body, dict) else None
+    if kind is HubError:
+        error.extra = {**error.extra, "status": status}
+    raise error
+
+
+_BASIC: Final = frozenset({"type", "title", "status", "detail", "code", "instance", "retry_after_s"})
+
+
+class HubClient:
+    """Talk to a hub over HTTP as one agent.
+
+    `url` and `token` default to BRIDGE_URL and BRIDGE_TOKEN, else to the hub that runs on this machine for this user.
+    Writes carry an idempotency key that stays the same over retries, so a lost answer never sends twice.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        home: Path | None = None,
+        tries: int = _TRIES,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        verify: Any = True,
+    ) -> None:
+        found_url, found_token = locate(home) if url is None or token is None else (url, token)
+        self.url = (url or found_url).rstrip("/")
+        self._token = token or found_token
+        self._tries = max(1, tries)
+        self._boot = secrets.token_hex(8)
+        self._count = 0
+        self.http = httpx2.AsyncClient(
+            base_url=self.url,
+            headers={"authorization": f"Bearer {self._token}"},
+            timeout=httpx2.Timeout(70, connect=5),
+            transport=transport,
+            verify=verify,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+    async def call(self, request: Request[R], *, key: str | None = None, reader: str = "") -> R:
+        """The result of `request`.
+
+        Retries what may be retried (no answer, 429, 503) with the same key. Raises the HubError the hub answered
+        with, or HubUnreachable when it never answered: then nothing is confirmed.
+        """
+        operation = registry().by_request[type(request)]
+        if not operation.reads and key is None:
+            self._count += 1
+            key = f"{self._boot}:{self._count}"
+        method, path, query, body = http_request(operation, request)
+        headers = {"idempotency-key": key} if key and not operation.reads else {}
+        if reader:
+            headers["bridge-reader"] = reader
+        response = await self._send(method, path, query, body, headers)
+        return cast("R", operation.response.model_validate_json(response))
+
+    async def _send(self, method: str, path: str, query: dict[str, Any], body: Any, headers: dict[str, str]) -> bytes:
+        last: HubError | None = None
+        for attempt in range(self._tries):
+            try:
+                answer = await self.http.request(method, path, params=query, json=body, headers=headers)
+            except httpx2.TransportError as error:
+                last = HubUnreachable(
+                    f"the hub at {self.url} did not answer ({type(error).__name__}); nothing is confirmed. "
+                    "Start it with `mcp-bridge up`, then try again"
+                )
+                last.__cause__ = error
+            else:
+                if answer.status_code < 400:
+                    return answer.content
+                try:
+                    raise_problem(answer.status_code, _json(answer))
+                except Unavailable as error:
+                    last = error
+                except HubError as error:
+                    if error.status != 429 or error.code == "loop-guard":
+                        raise
+                    last = error
+            if attempt + 1 < self._tries:
+                await asyncio.sleep(_pause(attempt, last))
+        assert last is not None
+        raise last
+
+    async def tail(self, room: str, cursor: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Events of a room as they happen, from `cursor` (None: from the oldest kept), resuming by itself for ever.
+
+        A gap in history comes as an item with the key `gap`; keep `event["cursor"]` to go on later.
+        """
+        from hub.kernel.inbox.contract import ReadEvents
+
+        while True:
+            page = await self.call(ReadEvents(room=room, cursor=cursor, wait_s=50, limit=500))
+            for gap in page.gaps:
+                yield {"gap": gap.model_dump()}
+            for event in page.items:
+                yield event
+            cursor = page.cursor
+
+
+class SyncHubClient:
+    """The same client for scripts without asyncio: every call blocks."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, **kw: Any) -> None:
+        self._runner = asyncio.Runner()
+        self._client = self._runner.run(_made(lambda: HubClient(url, token, **kw)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._runner.run(self._client.close())
+        self._runner.close()
+
+    def call(self, request: Request[R], *, key: str | None = None) -> R:
+        """The result of `request`; see `HubClient.call`."""
+        return self._runner.run(self._client.call(request, key=key))
+
+    def tail(self, room: str, cursor: str | None = None) -> Iterator[dict[str, Any]]:
+        """Events of a room as they happen; see `HubClient.tail`."""
+        events = self._client.tail(room, cursor)
+        while True:
+            try:
+                yield self._runner.run(anext(events))  # type: ignore[arg-type]
+            except StopAsyncIteration:
+                return
+
+
+async def _made(make: Callable[[], HubClient]) -> HubClient:
+    return make()
+
+
+def _json(answer: httpx2.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return {"detail": answer.text[:200]}
+
+
+def _pause(attempt: int, error: HubError | None) -> float:
+    """Seconds before the next try: what the hub asked for, else 0.1 s × 2 with jitter, at most 5 s."""
+    asked = error.retry_after_s if error is not None else None
+    base: float = min(0.1 * 2**attempt, 5.0)
+    return max(asked or 0, base * random.uniform(0.5, 1))  # noqa: S311 (spreads retries; not a secret)
+
+
+def locate(home: Path | None = None) -> tuple[str, str]:
+    """URL and token of the hub to use: BRIDGE_URL and BRIDGE_TOKEN, else the running hub's files.
+
+    Raises HubUnreachable that says how to start one.
+    """
+    from hub.settings import default_home
+
+    url, token = os.environ.get("BRIDGE_URL", ""), os.environ.get("BRIDGE_TOKEN", "")
+    where = home or Path(os.environ.get("BRIDGE_HOME") or default_home())
+    if not url:
+        try:
+            url = json.loads((where / "hub.json").read_text("utf-8"))["url"]
+        except (OSError, ValueError, KeyError):
+            raise HubUnreachable(
+                f"no hub is running for {where}; nothing is confirmed. Start one with `mcp-bridge up`"
+            ) from None
+    if not token:
+        try:
+            token = (where / "token").read_text("utf-8").strip()
+        except OSError:
+            raise HubUnreachable(
+                f"no token: set BRIDGE_TOKEN, or run `mcp-bridge up` once to make {where}/token"
+            ) from None
+    return url, token

@@ -1,0 +1,1 @@
+"""Sending, reading, editing, redacting messages; reactions, questions, receipts."""

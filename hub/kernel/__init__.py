@@ -1,0 +1,1 @@
+"""What every feature needs: agents, rooms, inbox, presence. Features meet through these and through the log."""

@@ -1,0 +1,1 @@
+"""Agents and their tokens, kept in the hub's own stream."""

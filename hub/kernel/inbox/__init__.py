@@ -1,0 +1,1 @@
+"""What `poll` gives one agent: positions, receipts, entries, notices."""

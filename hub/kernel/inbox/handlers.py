@@ -1,0 +1,117 @@
+"""Reading the inbox and a room's events; acknowledging. Polling acknowledges first, in a write of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from hub.core.call import Call
+from hub.core.cursor import Mark, decode, encode_mark
+from hub.core.errors import CursorAhead
+from hub.core.operation import Done
+from hub.kernel.inbox.contract import (
+    ACK,
+    EVENTS,
+    POLL,
+    READ,
+    AckInbox,
+    Events,
+    Gap,
+    Inbox,
+    PollInbox,
+    ReadEvents,
+    ReadInbox,
+)
+from hub.kernel.inbox.entries import inbox_streams, read_inbox
+from hub.kernel.inbox.positions import acknowledge
+from hub.kernel.rooms.handlers import wake_of
+from hub.kernel.rooms.project import enter
+from hub.log.handler import handles
+from hub.log.log import Stream, load_stream, read_events
+from hub.storage.interface import Tx
+
+
+@handles(READ)
+def read(tx: Tx, call: Call, request: ReadInbox) -> Inbox:
+    return _read(tx, call, request)
+
+
+@handles(POLL)
+def poll(tx: Tx, call: Call, request: PollInbox) -> Inbox:
+    """The reading half; the dispatcher runs `acknowledge` before it."""
+    return _read(tx, call, request)
+
+
+def _read(tx: Tx, call: Call, request: ReadInbox | PollInbox) -> Inbox:
+    logs = inbox_streams(tx, call.agent)
+    if request.room is not None:
+        only = enter(tx, call, request.room).log
+        logs = [log for log in logs if log == only]
+    call.watch(-call.agent)
+    page = read_inbox(tx, call, logs, request.limit, request.max_bytes)
+    if request.wake == "all":
+        call.watch(*logs)
+        return page
+    rules = {log: wake_of(tx, log, call.agent) for log in logs}
+    call.watch(*(log for log, rule in rules.items() if rule == "all"))
+    return page.model_copy(update={"wakes": _wakes(tx, page, rules)})
+
+
+def _wakes(tx: Tx, page: Inbox, rules: Mapping[int, str]) -> bool:
+    """Whether anything on the page may end a wait under the member's own wake rules."""
+    by_name = {load_stream(tx, log).name: rule for log, rule in rules.items()}
+    return any(
+        (entry.concerns_me and by_name.get(entry.room, "concerned") != "none") or by_name.get(entry.room) == "all"
+        for entry in page.messages
+    )
+
+
+@handles(ACK)
+def ack(tx: Tx, call: Call, request: AckInbox) -> Done:
+    acknowledge(tx, call, _mine(tx, call, request.cursor))
+    return Done()
+
+
+def _mine(tx: Tx, call: Call, cursor: str) -> dict[int, Mark]:
+    """Marks of streams the caller can have read; foreign ones are ignored."""
+    known = set(inbox_streams(tx, call.agent))
+    return {log: mark for log, mark in decode(cursor).items() if log in known}
+
+
+@handles(EVENTS)
+def events(tx: Tx, call: Call, request: ReadEvents) -> Events:
+    entered = enter(tx, call, request.room)
+    stream = load_stream(tx, entered.log)
+    start = entered.member.joined_seq - 1 if entered.room.settings.history == "since_join" else 0
+    after, gap = resume(stream, decode(request.cursor or "c").get(stream.log), start)
+    found = read_events(tx, stream.log, after, request.limit)
+    call.watch(stream.log)
+    reached = found[-1].seq if found else after
+    return Events(
+        items=tuple(orjson.loads(event.frame()) for event in found),
+        cursor=encode_mark(stream.log, stream.epoch, reached),
+        has_more=reached < stream.head,
+        gaps=(gap,) if gap else (),
+    )
+
+
+def resume(stream: Stream, mark: Mark | None, start: int = 0) -> tuple[int, Gap | None]:
+    """Where reading goes on, and the gap when the cursor's history is not there any more (P5)."""
+    if mark is None:
+        return max(stream.floor, start), None
+    if mark.epoch != stream.epoch:
+        gap = Gap(room=stream.name, reason="epoch", from_seq=0, to_seq=mark.seq, oldest_seq=stream.floor + 1)
+        return max(stream.floor, start), gap
+    if mark.seq > stream.head:
+        raise CursorAhead(f"that cursor is ahead of room {stream.name!r}, whose head is {stream.head}")
+    if mark.seq < stream.floor:
+        gap = Gap(
+            room=stream.name,
+            reason="trimmed",
+            from_seq=mark.seq + 1,
+            to_seq=stream.floor,
+            oldest_seq=stream.floor + 1,
+        )
+        return max(stream.floor, start), gap
+    return max(mark.seq, start), None

@@ -1,0 +1,1 @@
+"""Rooms: members, access, channels, invites, direct conversations."""

@@ -1,0 +1,228 @@
+"""Rows of rooms from their events, and loading rooms and members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hub.core.access import Access, at_least
+from hub.core.call import Call
+from hub.core.errors import (
+    ChannelNotFound,
+    DirectRoom,
+    Forbidden,
+    RoomNotFound,
+    listing,
+    nearest,
+)
+from hub.core.errors import RoomArchived as RoomIsArchived
+from hub.core.event import Placed
+from hub.core.names import GENERAL, is_direct
+from hub.kernel.rooms.contract import (
+    ChannelCreated,
+    InviteCreated,
+    MemberChanged,
+    MemberJoined,
+    MemberLeft,
+    RoomArchived,
+    RoomChanged,
+    RoomCreated,
+    RoomPaused,
+    Settings,
+)
+from hub.log.log import Stream, find_stream, load_stream, projects
+from hub.storage.interface import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class RoomState:
+    log: int
+    name: str
+    settings: Settings
+    owner: int
+    created_at: int
+    archived_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    agent: int
+    access: Access
+    role: str | None
+    weight: int
+    joined_seq: int
+    joined_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A room together with the caller's membership in it."""
+
+    room: RoomState
+    member: MemberState
+
+    @property
+    def log(self) -> int:
+        return self.room.log
+
+
+@projects(RoomCreated)
+def created(tx: Tx, at: Placed, body: RoomCreated) -> None:
+    tx.stage("room", (at.log, body.settings.model_dump_json(exclude_defaults=True), body.owner, at.at_ms, None))
+    tx.remember(("room", at.log), RoomState(at.log, at.room, body.settings, body.owner, at.at_ms, None))
+
+
+@projects(RoomChanged)
+def changed(tx: Tx, at: Placed, body: RoomChanged) -> None:
+    settings = body.settings.model_dump_json(exclude_defaults=True)
+    tx.run("update room set settings = :settings where log = :log", settings=settings, log=at.log)
+    tx.forget(("room", at.log))
+
+
+@projects(RoomArchived)
+def archived(tx: Tx, at: Placed, body: RoomArchived) -> None:
+    tx.run("update room set archived_at = :at where log = :log", at=at.at_ms, log=at.log)
+    tx.forget(("room", at.log))
+
+
+@projects(MemberJoined)
+def joined(tx: Tx, at: Placed, body: MemberJoined) -> None:
+    tx.stage("member", (at.log, body.agent, body.access, body.role, body.weight, at.seq, at.at_ms))
+    tx.remember(
+        ("member", at.log, body.agent),
+        MemberState(body.agent, body.access, body.role, body.weight, at.seq, at.at_ms),
+    )
+
+
+@projects(MemberChanged)
+def member_changed(tx: Tx, at: Placed, body: MemberChanged) -> None:
+    tx.run(
+        "update member set access = :access, role = :role, weight = :weight where log = :log and agent = :agent",
+        access=body.access,
+        role=body.role,
+        weight=body.weight,
+        log=at.log,
+        agent=body.agent,
+    )
+    tx.forget(("member", at.log, body.agent))
+
+
+@projects(MemberLeft)
+def left(tx: Tx, at: Placed, body: MemberLeft) -> None:
+    tx.run("delete from member where log = :log and agent = :agent", log=at.log, agent=body.agent)
+    tx.remember(("member", at.log, body.agent), None)
+
+
+@projects(ChannelCreated)
+def channel_created(tx: Tx, at: Placed, body: ChannelCreated) -> None:
+    tx.stage("channel", (at.log, body.channel, body.topic))
+    tx.remember(("channel", at.log, body.channel), True)
+
+
+@projects(InviteCreated)
+def invite_created(tx: Tx, at: Placed, body: InviteCreated) -> None:
+    tx.stage("invite", (at.log, at.seq, body.hash, body.agent, body.access, body.expires_at_ms))
+
+
+@projects(RoomPaused)
+def paused(tx: Tx, at: Placed, body: RoomPaused) -> None:
+    """Shown as a notice only; the pause itself is operational."""
+
+
+def stream_id(tx: Tx, room: str) -> int | None:
+    """The stream of a room or direct conversation by name."""
+    return find_stream(tx, "dm" if is_direct(room) else "room", room)
+
+
+def load_room(tx: Tx, log: int) -> RoomState:
+    def load() -> RoomState:
+        row = tx.peek(
+            "select log.name, settings, owner, created_at, archived_at from room join log on log.id = room.log"
+            " where room.log = :log",
+            log=log,
+        )
+        if row is None:
+            raise RoomNotFound("that room does not exist")
+        return RoomState(log, row[0], Settings.model_validate_json(row[1]), row[2], row[3], row[4])
+
+    return tx.memo(("room", log), load)
+
+
+def load_member(tx: Tx, log: int, agent: int) -> MemberState | None:
+    def load() -> MemberState | None:
+        row = tx.peek(
+            "select agent, access, role, weight, joined_seq, joined_at from member where log = :log and agent = :agent",
+            log=log,
+            agent=agent,
+        )
+        return None if row is None else MemberState(row[0], row[1], row[2], row[3], row[4], row[5])
+
+    return tx.memo(("member", log, agent), load)
+
+
+def load_members(tx: Tx, log: int) -> list[MemberState]:
+    """All members, by the order they joined."""
+    rows = tx.rows(
+        "select agent, access, role, weight, joined_seq, joined_at from member where log = :log"
+        " order by joined_seq, agent",
+        log=log,
+    )
+    return [MemberState(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
+
+def rooms_of(tx: Tx, agent: int) -> list[int]:
+    """Streams the agent is a member of, oldest first."""
+    return [row[0] for row in tx.rows("select log from member where agent = :agent order by log", agent=agent)]
+
+
+def enter(tx: Tx, call: Call, room: str, access: Access = "reader") -> Entered:
+    """The room, if the caller is a member with at least `access`.
+
+    Raises RoomNotFound for a missing room and for a foreign one alike, so that names of private rooms stay private.
+    """
+    log = stream_id(tx, room)
+    member = None if log is None else load_member(tx, log, call.agent)
+    if log is None or member is None:
+        raise _not_found(tx, call, room)
+    if not at_least(member.access, access):
+        raise Forbidden(f"this needs access '{access}' in room {room!r}; you are '{member.access}'. Ask an owner")
+    return Entered(load_room(tx, log), member)
+
+
+def enter_to_write(tx: Tx, call: Call, room: str, access: Access = "member") -> Entered:
+    """Like `enter`, for a change: an archived room refuses."""
+    entered = enter(tx, call, room, access)
+    if entered.room.archived_at is not None:
+        raise RoomIsArchived(f"room {room!r} is archived: it can be read, not changed")
+    return entered
+
+
+def refuse_direct(room: str, what: str) -> None:
+    if is_direct(room):
+        raise DirectRoom(f"{what} is not possible in a direct conversation; use a room")
+
+
+def _not_found(tx: Tx, call: Call, room: str) -> RoomNotFound:
+    names = [load_stream(tx, log).name for log in rooms_of(tx, call.agent)]
+    mine = [name for name in names if not is_direct(name)]
+    close = nearest(room, mine)
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    where = f"you are in: {listing(mine)}" if mine else "you are in no room yet; join one"
+    return RoomNotFound(f"room {room!r} not found; {hint}{where}")
+
+
+def need_channel(tx: Tx, log: int, channel: str) -> None:
+    """Raises ChannelNotFound, with the nearest names, unless the room has the channel."""
+    if channel == GENERAL:
+        return
+
+    def load() -> bool:
+        row = tx.peek("select 1 from channel where log = :log and name = :name", log=log, name=channel)
+        return row is not None
+
+    if not tx.memo(("channel", log, channel), load):
+        names = [GENERAL, *(str(r[0]) for r in tx.rows("select name from channel where log = :log", log=log))]
+        raise ChannelNotFound(f"channel {channel!r} not found; channels here: {listing(names)}")
+
+
+def room_stream(tx: Tx, log: int) -> Stream:
+    return load_stream(tx, log)

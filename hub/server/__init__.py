@@ -1,0 +1,1 @@
+"""The hub on the network: dispatch, HTTP, SSE, WebSocket, security, limits, health."""

@@ -1,0 +1,59 @@
+"""ASGI answers: JSON bytes and problems. Small, because they are on the hot path."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import orjson
+
+from hub.core.errors import HubError
+from hub.server.security import Receive, Scope, Send
+
+JSON: Final = (b"content-type", b"application/json")
+PROBLEM: Final = (b"content-type", b"application/problem+json")
+_COMMON: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+async def send_bytes(send: Send, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
+    """One whole response."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, *_COMMON, (b"content-length", str(len(body)).encode())],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, value: Any) -> None:
+    await send_bytes(send, status, orjson.dumps(value))
+
+
+async def send_problem(error: HubError, scope: Scope, receive: Receive, send: Send) -> None:
+    """RFC 9457, with the headers the status calls for; a WebSocket is closed before it was accepted."""
+    headers: list[tuple[bytes, bytes]] = [PROBLEM]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="multi-agent-bridge"'))
+    if allow := error.extra.get("allow"):
+        headers.append((b"allow", str(allow).encode()))
+    body = orjson.dumps(error.problem(scope.get("path", "")))
+    if scope["type"] == "websocket":
+        await _deny_websocket(scope, receive, send, error.status, body, headers)
+        return
+    await send_bytes(send, error.status, body, tuple(headers))
+
+
+async def _deny_websocket(
+    scope: Scope, receive: Receive, send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    await receive()
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
+    else:
+        await send({"type": "websocket.close", "code": 1008})

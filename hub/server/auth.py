@@ -1,0 +1,140 @@
+"""From a bearer token to a principal; tickets for pages; one-time codes for logging a page in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from hub.core.access import Principal
+from hub.core.call import Call
+from hub.core.errors import RateLimited, Unauthorized
+from hub.core.names import from_base32
+from hub.kernel.agents.handlers import issue
+from hub.kernel.agents.project import TokenRow, load_token
+from hub.log.log import HUB
+from hub.server.dispatch import Dispatch
+from hub.storage.interface import Tx
+
+_TOKEN: Final = re.compile(r"^mab_([0-9a-hjkmnp-tv-z]{1,13})_([A-Za-z0-9_-]{43})$")
+_MOST_CACHED: Final = 10_000
+TICKET_S: Final = 30
+CODE_S: Final = 300
+PAGE_TOKEN_S: Final = 12 * 3600
+
+
+class Authenticator:
+    """Knows living tokens. Revocation and retiring take effect with the commit that records them."""
+
+    def __init__(self, dispatch: Dispatch, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._dispatch = dispatch
+        self._monotonic = monotonic
+        self._cache: dict[str, TokenRow] = {}
+        self._tickets: dict[str, tuple[Principal, float]] = {}
+        self._codes: dict[str, tuple[Principal, float]] = {}
+        self.revoked = asyncio.Event()  # set and replaced whenever agents or tokens changed
+        dispatch.on_hub_growth.append(self.changed)
+
+    def changed(self) -> None:
+        """Agents or tokens changed: forget what is cached and let open streams check themselves."""
+        self._cache.clear()
+        self.revoked.set()
+        self.revoked = asyncio.Event()
+
+    async def authenticate(self, token: str | None, address: str = "") -> Principal:
+        """The principal of a token. Raises Unauthorized, or RateLimited after many wrong tokens from one address."""
+        if token and (row := self._cache.get(token)) is not None and self._alive(row):
+            return row.principal
+        row = await self._look_up(token) if token else None
+        if token is None or row is None:
+            self._count_wrong(address)
+            raise Unauthorized(
+                "send 'Authorization: Bearer <token>'"
+                if not token
+                else "this token is not valid (wrong, expired or revoked); get a new one from whoever issued it"
+            )
+        if len(self._cache) >= _MOST_CACHED:
+            self._cache.clear()
+        self._cache[token] = row
+        return row.principal
+
+    async def _look_up(self, token: str) -> TokenRow | None:
+        match = _TOKEN.match(token)
+        if match is None:
+            return None
+        token_id = match[1]
+        row = await self._dispatch.store.read(lambda tx: load_token(tx, from_base32(token_id), token_id))
+        given = hashlib.sha256(match[2].encode()).hexdigest()
+        if not hmac.compare_digest(given, row.hash if row else "") or row is None or not self._alive(row):
+            return None
+        return row
+
+    def _alive(self, row: TokenRow) -> bool:
+        return row.revoked_at is None and row.expires_at > self._dispatch.clock()
+
+    def _count_wrong(self, address: str) -> None:
+        wait_s = self._dispatch.limits.wrong_tokens.take(address)
+        if wait_s:
+            raise RateLimited("too many wrong tokens from this address; wait", retry_after_s=round(wait_s, 1))
+
+    def still_valid(self, token: str) -> bool:
+        """Whether a token seen before is cached as living; false after any change until it is looked up again."""
+        return token in self._cache
+
+    def ticket(self, principal: Principal) -> str:
+        """A 30-second single-use stand-in for the token, for URLs of pages (SSE, WebSocket, downloads)."""
+        return self._put(self._tickets, principal, TICKET_S)
+
+    def redeem(self, ticket: str) -> Principal:
+        """The ticket's principal, once. Raises Unauthorized."""
+        return self._take(self._tickets, ticket, "this ticket was used or is older than 30 s; get a new one")
+
+    def login_code(self, principal: Principal) -> str:
+        """A 5-minute single-use code for the fragment of a page's link."""
+        return self._put(self._codes, principal, CODE_S)
+
+    async def log_in(self, code: str, address: str = "") -> str:
+        """Exchange a login code for a token that the page keeps in memory (12 h)."""
+        try:
+            principal = self._take(
+                self._codes, code, "this link was used or is older than 5 min; run `mcp-bridge open`"
+            )
+        except Unauthorized:
+            self._count_wrong(address)
+            raise
+        call: Call = self._dispatch.call(principal)
+
+        def body(tx: Tx) -> str:
+            token = issue(tx, call, principal.agent, tuple(principal.scopes), PAGE_TOKEN_S).token
+            assert token is not None
+            return token
+
+        return await self._dispatch.store.write(body, locks=(HUB,))
+
+    def _put(self, where: dict[str, tuple[Principal, float]], principal: Principal, life_s: int) -> str:
+        now = self._monotonic()
+        for old in [key for key, (_, until) in where.items() if until < now]:
+            del where[old]
+        made = secrets.token_urlsafe(24)
+        where[made] = (replace(principal), now + life_s)
+        return made
+
+    def _take(self, where: dict[str, tuple[Principal, float]], key: str, problem: str) -> Principal:
+        principal, until = where.pop(key, (None, 0.0))
+        if principal is None or until < self._monotonic():
+            raise Unauthorized(problem)
+        return principal
+
+
+def bearer(header: str | None) -> str | None:
+    """The token of an Authorization header, or None."""
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else None

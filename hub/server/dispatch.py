@@ -1,0 +1,260 @@
+"""The one pipeline of every operation: scope, limits, idempotency, transaction, waiting. Surfaces only parse."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from hub.core.access import Principal
+from hub.core.call import Call
+from hub.core.cursor import decode
+from hub.core.errors import HubError, OperationNotFound, StillRunning
+from hub.core.names import is_direct, split_id
+from hub.core.operation import AnyOperation, Registry, Request, Result
+from hub.kernel.inbox.contract import Inbox, PollInbox
+from hub.kernel.inbox.entries import inbox_streams
+from hub.kernel.inbox.positions import acknowledge, offer
+from hub.kernel.inbox.receipts import mark_delivered
+from hub.kernel.messages.guard import Paused, save_guard
+from hub.kernel.presence.presence import PresenceBoard
+from hub.kernel.rooms.contract import RoomPaused
+from hub.kernel.rooms.project import load_members
+from hub.log.handler import HANDLERS
+from hub.log.idempotency import check_key, recall, record
+from hub.log.log import HUB, append, find_stream
+from hub.log.tail import Tails
+from hub.server.limits import Limits
+from hub.server.measures import Measures
+from hub.storage.interface import Growth, Store, Tx
+
+R = TypeVar("R", bound=Result)
+_OFFER_DELAY_S = 0.25
+
+
+class Dispatch:
+    """Runs operations for principals against one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        clock: Callable[[], int],
+        limits: Limits | None = None,
+        measures: Measures | None = None,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.clock = clock
+        self.limits = limits or Limits()
+        self.measures = measures or Measures()
+        self.presence = PresenceBoard(clock)
+        self.tails = Tails()
+        self.draining = asyncio.Event()
+        self._random = random
+        self._running: set[tuple[int, str, str]] = set()
+        self._offers: dict[tuple[int, int], int] = {}
+        self._offer_task: asyncio.Task[None] | None = None
+        self.on_hub_growth: list[Callable[[], None]] = []
+        store.on_growth = self._grown
+
+    def _grown(self, growth: Sequence[Growth]) -> None:
+        self.tails.on_growth(growth)
+        if any(grown.log == HUB for grown in growth):
+            for changed in self.on_hub_growth:
+                changed()
+
+    # --- the pipeline -----------------------------------------------------------------------------------------
+
+    async def run(
+        self, principal: Principal, request: Request[R], *, key: str | None = None, limited: bool = True
+    ) -> R:
+        """The result of `request` for `principal`. Raises HubError; nothing was stored then, except 5xx = unknown."""
+        operation = self.operation(request)
+        started = time.perf_counter()
+        try:
+            principal.need(operation.scope)
+            if limited:
+                self.limits.spend(principal.agent, write=not operation.reads)
+            self.presence.heartbeat(principal.agent)
+            if operation.reads:
+                result = await self._read(operation, principal, request)
+            else:
+                result = await self._write(operation, principal, request, key)
+        except HubError as error:
+            self.measures.failed(operation.name, error.code)
+            raise
+        self.measures.done(operation.name, time.perf_counter() - started)
+        return cast("R", result)
+
+    def operation(self, request: Request[Any]) -> AnyOperation:
+        found = self.registry.by_request.get(type(request))
+        if found is None:
+            raise OperationNotFound(f"{type(request).__name__} is not an operation of this hub")
+        return found
+
+    def call(self, principal: Principal) -> Call:
+        """A call by `principal` now."""
+        return Call(principal, self.clock(), self._random, self.presence.state)
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    async def _write(
+        self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None
+    ) -> Result:
+        call = self.call(principal)
+        body = self.body(operation, call, request, key)
+        locks = await self._locks(operation, request)
+        running = None if key is None else (principal.agent, operation.name, key)
+        if running in self._running:
+            raise StillRunning("the same call with this key is still running; wait for it", retry_after_s=1)
+        if running:
+            self._running.add(running)
+        try:
+            return await self.store.write(body, locks=locks)
+        except Paused as pause:
+            await self._record_pause(principal, pause)
+            raise
+        finally:
+            if running:
+                self._running.discard(running)
+
+    def body(
+        self, operation: AnyOperation, call: Call, request: Request[Any], key: str | None
+    ) -> Callable[[Tx], Result]:
+        """The transaction body of one write: idempotency around the handler."""
+        handler = HANDLERS[type(request)]
+        if key is None:
+            return lambda tx: handler(tx, call, request)
+        check_key(key)
+        canonical = request.model_dump_json(exclude_defaults=True).encode()
+
+        def keyed(tx: Tx) -> Result:
+            stored = recall(tx, call, operation, key, canonical)
+            if stored is not None:
+                earlier: Result = operation.response.model_validate_json(stored)
+                return earlier.model_copy(update={"deduplicated": True})
+            result: Result = handler(tx, call, request)
+            record(tx, call, operation, key, canonical, result)
+            return result
+
+        return keyed
+
+    async def _locks(self, operation: AnyOperation, request: Request[Any]) -> Sequence[int]:
+        """Streams to serialise on, for stores where several writers meet."""
+        if not self.store.locking:
+            return ()
+        return await self.store.read(lambda tx: lock_streams(tx, operation, request))
+
+    async def _record_pause(self, principal: Principal, pause: Paused) -> None:
+        """The refused message's transaction is gone; the pause itself must stay."""
+        if not pause.newly:
+            return
+        call = self.call(principal)
+
+        def body(tx: Tx) -> None:
+            save_guard(tx, pause.log, pause.state)
+            owners = tuple(m.agent for m in load_members(tx, pause.log) if m.access == "owner")
+            append(
+                tx, call, pause.log, RoomPaused(until_ms=pause.until_ms, reason=pause.detail, owners=owners), actor=0
+            )
+
+        with suppress(HubError):
+            await self.store.write(body, locks=(pause.log,))
+
+    # --- reading ----------------------------------------------------------------------------------------------
+
+    async def _read(self, operation: AnyOperation, principal: Principal, request: Request[Any]) -> Result:
+        if isinstance(request, PollInbox) and request.ack is not None:
+            await self.acknowledge(principal, request.ack)
+        wait_s = float(getattr(request, "wait_s", 0) or 0)
+        if not wait_s:
+            result, _call, _stamp = await self._read_once(principal, request)
+        else:
+            result = await self._read_waiting(principal, request, wait_s)
+        if isinstance(result, Inbox):
+            self._offered(principal, result)
+        return result
+
+    async def _read_once(self, principal: Principal, request: Request[Any]) -> tuple[Result, Call, int]:
+        call, stamp = self.call(principal), self.tails.stamp
+        handler = HANDLERS[type(request)]
+        result: Result = await self.store.read(lambda tx: handler(tx, call, request))
+        return result, call, stamp
+
+    async def _read_waiting(self, principal: Principal, request: Request[Any], wait_s: float) -> Result:
+        """Read; while there is nothing, wait for the watched streams to grow and read again."""
+        self.limits.open("waits", principal.agent)
+        try:
+            with self.presence.connected(principal.agent, "poll"):
+                deadline = time.monotonic() + wait_s
+                while True:
+                    result, call, stamp = await self._read_once(principal, request)
+                    left = deadline - time.monotonic()
+                    if result.settled() or left <= 0 or self.draining.is_set():
+                        return result
+                    await self.tails.wait(call.watched, stamp, left)
+        finally:
+            self.limits.close("waits", principal.agent)
+
+    async def acknowledge(self, principal: Principal, cursor: str) -> None:
+        """Durably acknowledge everything up to `cursor` for the principal."""
+        call, marks = self.call(principal), decode(cursor)
+        if not marks:
+            return
+
+        def body(tx: Tx) -> None:
+            known = set(inbox_streams(tx, call.agent))
+            acknowledge(tx, call, {log: mark for log, mark in marks.items() if log in known})
+
+        await self.store.write(body, locks=sorted(marks) if self.store.locking else ())
+
+    def _offered(self, principal: Principal, page: Inbox) -> None:
+        """Note, written behind, what was handed out."""
+        if not page.messages:
+            return
+        for mark in decode(page.cursor).values():
+            name = (principal.agent, mark.log)
+            self._offers[name] = max(self._offers.get(name, 0), mark.seq)
+        if self._offer_task is None or self._offer_task.done():
+            self._offer_task = asyncio.create_task(self._flush_offers())
+
+    async def _flush_offers(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OFFER_DELAY_S):
+                await self.draining.wait()
+        offers, self._offers = self._offers, {}
+        now_ms = self.clock()
+
+        def body(tx: Tx) -> None:
+            for (agent, log), seq in offers.items():
+                mark_delivered(tx, agent, log, 0, seq, now_ms)
+                offer(tx, agent, log, seq)
+
+        with suppress(HubError):
+            await self.store.write(body)
+
+    async def settle(self) -> None:
+        """Write what is still behind."""
+        self.draining.set()
+        if self._offer_task is not None:
+            await self._offer_task
+
+
+def lock_streams(tx: Tx, operation: AnyOperation, request: Any) -> list[int]:
+    """Ids of the streams an operation writes to, as far as they exist yet."""
+    found: set[int] = set()
+    if operation.lock in ("hub", "direct"):
+        found.add(HUB)
+    if room := getattr(request, "room", None):
+        found.add(find_stream(tx, "dm" if is_direct(room) else "room", room) or 0)
+    if queue := getattr(request, "queue", None):
+        found.add(find_stream(tx, "queue", queue) or 0)
+    if operation.lock == "task" and (task := getattr(request, "task", None)):
+        found.add(split_id("t", task)[0])
+    return sorted(found - {0})

@@ -1,0 +1,195 @@
+"""The HTTP surface of all operations: route → request → dispatch → JSON. Hand-written routes are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from hub.core.access import Principal
+from hub.core.errors import (
+    HubError,
+    Invalid,
+    Malformed,
+    MethodNotAllowed,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from hub.core.operation import AnyOperation, Registry
+from hub.server.answers import JSON, send_bytes, send_problem
+from hub.server.auth import Authenticator, bearer
+from hub.server.dispatch import Dispatch
+from hub.server.parse import build
+from hub.server.security import Receive, Scope, Send
+from hub.server.strict_json import parse_object
+
+MAX_BODY: Final = 1024 * 1024
+
+
+class Node:
+    """One path segment in the routing tree."""
+
+    __slots__ = ("children", "operations", "parameter")
+
+    def __init__(self) -> None:
+        self.children: dict[str, Node] = {}
+        self.parameter: Node | None = None
+        self.operations: dict[str, tuple[AnyOperation, tuple[str, ...]]] = {}
+
+
+def routing_tree(operations: Iterable[AnyOperation]) -> Node:
+    """Paths as a tree: a lookup costs one dict access per segment however many routes there are."""
+    root = Node()
+    for operation in operations:
+        node, names = root, []
+        for segment in operation.path.strip("/").split("/"):
+            if segment.startswith("{"):
+                names.append(segment[1:-1])
+                node.parameter = node.parameter or Node()
+                node = node.parameter
+            else:
+                node = node.children.setdefault(segment, Node())
+        node.operations[operation.method] = (operation, tuple(names))
+    return root
+
+
+def find(root: Node, path: str) -> tuple[Node, list[str]] | None:
+    """The node of a path, literal segments first, and the values of its parameters."""
+    return _find(root, path.strip("/").split("/"), 0, [])
+
+
+def _find(node: Node, segments: list[str], index: int, values: list[str]) -> tuple[Node, list[str]] | None:
+    if index == len(segments):
+        return (node, values) if node.operations else None
+    segment = segments[index]
+    child = node.children.get(segment)
+    if child is not None and (found := _find(child, segments, index + 1, values)):
+        return found
+    if node.parameter is not None and segment:
+        return _find(node.parameter, segments, index + 1, [*values, segment])
+    return None
+
+
+class HttpOperations:
+    """ASGI app that answers every operation's route."""
+
+    def __init__(self, dispatch: Dispatch, authenticator: Authenticator, registry: Registry) -> None:
+        self._dispatch = dispatch
+        self._authenticator = authenticator
+        self._root = routing_tree(registry.all)
+
+    def serves(self, scope: Scope) -> bool:
+        """Whether an operation has this path; anything else is a hand-written route or 404."""
+        found = find(self._root, scope["path"])
+        scope["hub.route"] = found
+        return found is not None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, receive, send)
+        except HubError as error:
+            await send_problem(error, scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        principal = await self.principal(scope, headers)
+        operation, fields = self._route(scope)
+        if operation.method == "GET" or operation.method == "DELETE":
+            fields = _with_query(fields, scope["query_string"], operation)
+        raw = await read_body(receive, headers)
+        if raw:
+            _need_json(headers)
+            fields = _with_body(fields, parse_object(raw))
+        elif operation.method not in ("GET", "DELETE"):
+            fields = _with_query(fields, scope["query_string"], operation)
+        request = build(operation.request, fields)
+        key = headers.get(b"idempotency-key")
+        result = await self._dispatch.run(
+            principal, request, key=key.decode("latin-1") if key is not None and not operation.reads else None
+        )
+        body = result.__pydantic_serializer__.to_json(result, by_alias=True)
+        self._dispatch.measures.answered(len(body))
+        await send_bytes(send, operation.status, body, (JSON,))
+
+    async def principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
+        """Who calls, from the Authorization header."""
+        header = headers.get(b"authorization")
+        client = scope.get("client")
+        return await self._authenticator.authenticate(
+            bearer(header.decode("latin-1") if header else None), client[0] if client else ""
+        )
+
+    def _route(self, scope: Scope) -> tuple[AnyOperation, dict[str, Any]]:
+        node, values = scope["hub.route"]
+        entry = node.operations.get(scope["method"])
+        if entry is None:
+            allowed = ", ".join(sorted(node.operations))
+            raise MethodNotAllowed(f"{scope['method']} is not possible here; allowed: {allowed}", allow=allowed)
+        operation, names = entry
+        return operation, dict(zip(names, values, strict=True))
+
+
+def _with_query(fields: dict[str, Any], query: bytes, operation: AnyOperation) -> dict[str, Any]:
+    if not query:
+        return fields
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=100)
+    except (ValueError, UnicodeDecodeError):
+        raise Malformed("the query string is not valid; encode it as name=value&…") from None
+    many: dict[str, list[str]] = {}
+    for name, value in pairs:
+        many.setdefault(name, []).append(value)
+    given = {name: _value(operation, name, values) for name, values in many.items()}
+    return _with_body(fields, given)
+
+
+def _value(operation: AnyOperation, name: str, values: list[str]) -> Any:
+    field = operation.request.model_fields.get(name)
+    if field is not None and "tuple" in str(field.annotation):
+        return [part for value in values for part in value.split(",")]
+    if len(values) > 1:
+        raise Invalid(f"'{name}' stands twice in the query")
+    return values[0]
+
+
+def _with_body(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    for name in fields.keys() & given.keys():
+        if fields[name] != given[name]:
+            raise Invalid(
+                f"'{name}' is {fields[name]!r} in the path but {given[name]!r} in the body; leave it out there"
+            )
+    return {**given, **fields}
+
+
+def _need_json(headers: dict[bytes, bytes]) -> None:
+    kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        raise UnsupportedMediaType("send JSON with 'Content-Type: application/json'")
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int = MAX_BODY) -> bytes:
+    """The whole body. Raises TooLarge before reading more than `most` bytes."""
+    length = headers.get(b"content-length")
+    if length is not None and (not length.isdigit() or int(length) > most):
+        raise TooLarge(f"the body is larger than {most // 1024} KiB; share larger content as a file")
+    message = await receive()
+    if not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        return _at_most(body, most)
+    parts = [message.get("body", b"")]
+    size = len(parts[0])
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Malformed("the connection ended before the body did")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise TooLarge(f"the body is larger than {most // 1024} KiB; share larger content as a file")
+    return b"".join(parts)
+
+
+def _at_most(body: bytes, most: int) -> bytes:
+    if len(body) > most:
+        raise TooLarge(f"the body is larger than {most // 1024} KiB; share larger content as a file")
+    return body

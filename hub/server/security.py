@@ -1,0 +1,75 @@
+"""Checks before anything else, on every route and before every WebSocket accept: Host, Origin, headers.
+
+Loopback is not a boundary: a page in the user's browser can reach it. So a request needs a known Host, no foreign
+Origin, and (except on the probes) a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+from hub.core.errors import HubError, Malformed, MisdirectedHost, OriginNotAllowed
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_MOST_HEADERS: Final = 100
+_MOST_HEADER_BYTES: Final = 32 * 1024
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Guard:
+    """Pure ASGI middleware that refuses what cannot be meant for this hub."""
+
+    def __init__(self, app: App, *, hosts: Iterable[str], origins: Iterable[str], refuse: Callable[..., Any]) -> None:
+        self._app = app
+        self.hosts = {host.lower() for host in hosts}
+        self.origins = set(origins)
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self.check(scope["headers"], scope.get("path", ""))
+        except HubError as error:
+            await self._refuse(error, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def check(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
+        """Raises when the headers are too large, or Host or Origin is not ours."""
+        if len(headers) > _MOST_HEADERS or sum(len(n) + len(v) for n, v in headers) > _MOST_HEADER_BYTES:
+            raise Malformed("too many or too large headers")
+        hosts, origin, site = [], None, b""
+        for name, value in headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"origin":
+                origin = value.decode("latin-1")
+            elif name == b"sec-fetch-site":
+                site = value
+        if len(hosts) != 1:
+            raise Malformed("exactly one Host header is needed")
+        host = hosts[0].decode("latin-1").lower()
+        if host not in self.hosts and _without_port(host) not in self.hosts:
+            raise MisdirectedHost(f"host {host[:100]!r} is not served here; allowed hosts are set with BRIDGE_HOSTS")
+        if origin is not None and not self._own(origin, host):
+            raise OriginNotAllowed(
+                f"origin {origin[:100]!r} is not allowed; allowed origins are set with BRIDGE_ORIGINS"
+            )
+        if site == b"cross-site" and (origin is None or not self._own(origin, host)):
+            raise OriginNotAllowed("cross-site requests are not allowed")
+
+    def _own(self, origin: str, host: str) -> bool:
+        return origin in self.origins or origin in (f"http://{host}", f"https://{host}")
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host.split("]", 1)[0] + "]"
+    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host

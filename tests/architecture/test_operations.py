@@ -1,0 +1,29 @@
+"""The registry stays honest: one handler per operation, a docstring each, layers intact."""
+
+from __future__ import annotations
+
+from hub import features
+from hub.core.event import EVENT_TYPES
+from hub.log.handler import HANDLERS
+from hub.log.log import PROJECTIONS
+
+REGISTRY = features.load_registry()
+
+
+def test_every_operation_has_exactly_one_handler() -> None:
+    missing = [op.name for op in REGISTRY.all if op.request not in HANDLERS]
+    assert missing == []
+    assert {op.request for op in REGISTRY.all} == set(HANDLERS), "a handler without an operation"
+
+
+def test_every_operation_says_what_it_does() -> None:
+    assert [op.name for op in REGISTRY.all if not (op.request.__doc__ or "").strip()] == []
+
+
+def test_every_event_type_has_a_projection_or_is_a_notice() -> None:
+    silent = [
+        name
+        for name, body in EVENT_TYPES.items()
+        if body not in PROJECTIONS and "concerns" not in body.__dict__ and not name.startswith("test.")
+    ]
+    assert silent == []

@@ -1,0 +1,29 @@
+"""Fixtures everyone uses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hubs import TestHub, running_hub
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def hub(tmp_path: Path, anyio_backend: str) -> AsyncIterator[TestHub]:
+    """A running hub, called in-process."""
+    async with running_hub(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(params=["in-process", "http"])
+async def surface_hub(tmp_path: Path, request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[TestHub]:
+    """A running hub, called in-process and over HTTP: operation tests run through both."""
+    async with running_hub(tmp_path, surface=request.param) as running:
+        yield running
