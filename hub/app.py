@@ -16,10 +16,10 @@ from starlette.routing import BaseRoute
 from hub import features
 from hub.core.access import ALL_SCOPES, Principal
 from hub.core.call import Call
-from hub.core.errors import HubError, NotFound
+from hub.core.errors import HubError, InternalError, NotFound
 from hub.kernel.agents.handlers import bootstrap
 from hub.log.log import HUB, create_stream, find_stream
-from hub.server import health
+from hub.server import health, sse, websocket
 from hub.server.answers import send_problem
 from hub.server.auth import Authenticator
 from hub.server.clock import HubClock
@@ -53,6 +53,7 @@ class HubApp:
         self.authenticator = Authenticator(self.dispatch)
         self.started_at = time.time()
         self._ready = False
+        self._local: Principal | None = None
         self.extra_routes: list[BaseRoute] = []
         self.backgrounds: list[Background] = []
         self.asgi = self._asgi()
@@ -75,6 +76,11 @@ class HubApp:
                 await self._pages(scope, receive, send)
         except HubError as error:
             await send_problem(error, scope, receive, send)
+        except Exception:
+            log.exception("an operation failed in an unexpected way: %s", scope.get("path"))
+            await send_problem(
+                InternalError("the hub failed unexpectedly; its log has the reason"), scope, receive, send
+            )
 
     def mount(self, routes: Sequence[BaseRoute]) -> None:
         """Add routes (before the hub runs), for example the MCP server's."""
@@ -92,7 +98,7 @@ class HubApp:
         await self.store.open(features.migrations())
         await self.store.write(self._first_start)
         await self._restore()
-        routes = [*health.routes(self), *self.extra_routes]
+        routes = [*sse.routes(self), *websocket.routes(self), *health.routes(self), *self.extra_routes]
         self._pages = Starlette(routes=routes, exception_handlers={404: _no_route})
         try:
             async with AsyncExitStack() as stack:
@@ -132,6 +138,19 @@ class HubApp:
         """A new token with all scopes for the local user's agent."""
         call = self.system_call()
         return await self.store.write(lambda tx: bootstrap(tx, call, LOCAL), locks=(HUB,))
+
+    async def know_local(self, token: str) -> None:
+        """Check the local user's token and remember whose it is. Raises Unauthorized."""
+        self._local = await self.authenticator.authenticate(token)
+
+    def local_principal(self) -> Principal:
+        """The local user's agent, for links made by the process itself. Only after `local_token`."""
+        assert self._local is not None, "the local user has no agent yet"
+        return self._local
+
+    def idle_for_s(self) -> float:
+        """Seconds since anybody called or was connected."""
+        return self.dispatch.presence.idle_for_s()
 
     def not_ready(self) -> str | None:
         if not self._ready:

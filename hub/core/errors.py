@@ -182,6 +182,12 @@ class StorageFull(HubError):
     code, status, title = "storage-full", 507, "Storage is full"
 
 
+class InternalError(HubError):
+    """A bug of ours. The outcome is unknown."""
+
+    code, status, title = "internal", 500, "Internal error"
+
+
 class HubUnreachable(HubError):
     """Raised by clients: the hub did not answer, so nothing is confirmed."""
 

@@ -117,6 +117,13 @@ class Tails:
             self._leave(topics, waiter)
         return True
 
+    def wake_all(self) -> None:
+        """Let everyone who waits look again: the hub is stopping."""
+        self.stamp += 1
+        for topic in self._waiters:
+            self._grown[topic] = self.stamp
+        self._wake([waiter for waiters in self._waiters.values() for waiter in waiters])
+
     def _leave(self, topics: Sequence[int], waiter: asyncio.Future[None]) -> None:
         for topic in topics:
             if waiters := self._waiters.get(topic):

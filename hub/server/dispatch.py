@@ -239,9 +239,14 @@ class Dispatch:
         with suppress(HubError):
             await self.store.write(body)
 
+    def drain(self) -> None:
+        """Stop waiting and streaming: everyone gets what there is and comes back later."""
+        self.draining.set()
+        self.tails.wake_all()
+
     async def settle(self) -> None:
         """Write what is still behind."""
-        self.draining.set()
+        self.drain()
         if self._offer_task is not None:
             await self._offer_task
 

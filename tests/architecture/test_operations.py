@@ -27,3 +27,12 @@ def test_every_event_type_has_a_projection_or_is_a_notice() -> None:
         if body not in PROJECTIONS and "concerns" not in body.__dict__ and not name.startswith("test.")
     ]
     assert silent == []
+
+
+def test_every_operation_is_reachable_from_a_tool_or_says_why_not() -> None:
+    from mcp_bridge.coverage import NOT_FOR_AGENTS, TOOLS
+
+    names = set(REGISTRY.by_name)
+    assert names - set(TOOLS) - set(NOT_FOR_AGENTS) == set(), "add these to mcp_bridge/coverage.py"
+    assert (set(TOOLS) | set(NOT_FOR_AGENTS)) - names == set(), "these operations do not exist"
+    assert set(TOOLS) & set(NOT_FOR_AGENTS) == set()

@@ -22,6 +22,7 @@ class PresenceBoard:
         self._seen: dict[int, int] = {}
         self._connections: dict[int, Counter[Reach]] = {}
         self._dirty: set[int] = set()
+        self._started = now_ms()
 
     def heartbeat(self, agent: int) -> None:
         """Any call is a sign of life."""
@@ -65,6 +66,13 @@ class PresenceBoard:
         if +self._connections.get(agent, Counter()):
             return self._now_ms()
         return self._seen.get(agent)
+
+    def idle_for_s(self) -> float:
+        """Seconds since anybody called; 0 while somebody is connected."""
+        if any(+count for count in self._connections.values()):
+            return 0.0
+        newest = max(self._seen.values(), default=self._started)
+        return max(0, self._now_ms() - max(newest, self._started)) / 1000
 
     def take_dirty(self) -> dict[int, int]:
         """Last-seen times that changed since the last call."""

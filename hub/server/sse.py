@@ -1,0 +1,139 @@
+"""Server-sent events: GET /v1/stream follows rooms and resumes with Last-Event-ID."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.routing import Route
+
+from hub.core.access import Principal
+from hub.core.cursor import Mark, decode
+from hub.core.errors import HubError, MethodNotAllowed
+from hub.server.answers import send_problem
+from hub.server.auth import bearer
+from hub.server.security import Receive, Scope, Send
+from hub.server.subscription import Batch, Subscription
+
+if TYPE_CHECKING:
+    from hub.app import HubApp
+
+HEARTBEAT_S: Final = 15
+STUCK_S: Final = 10
+_HEADERS: Final = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def routes(hub: HubApp) -> list[Route]:
+    return [Route("/v1/stream", _Stream(hub))]
+
+
+async def token_of(hub: HubApp, request: Request) -> tuple[Principal, str]:
+    """Principal and token (empty for a page's ticket)."""
+    if ticket := request.query_params.get("ticket"):
+        return hub.authenticator.redeem(ticket), ""
+    token = bearer(request.headers.get("authorization"))
+    address = request.client.host if request.client else ""
+    return await hub.authenticator.authenticate(token, address), token or ""
+
+
+class _Stream:
+    """ASGI endpoint of one SSE connection at a time."""
+
+    def __init__(self, hub: HubApp) -> None:
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            if request.method != "GET":
+                raise MethodNotAllowed("only GET is possible here", allow="GET")
+            principal, token = await token_of(self._hub, request)
+            principal.need("room:read")
+            subscription = await self._subscribe(request, principal)
+            self._hub.dispatch.limits.open("sockets", principal.agent)
+        except HubError as error:
+            await send_problem(error, scope, receive, send)
+            return
+        try:
+            with self._hub.dispatch.presence.connected(principal.agent, "stream"):
+                await self._run(subscription, token, receive, send)
+        finally:
+            self._hub.dispatch.limits.close("sockets", principal.agent)
+
+    async def _subscribe(self, request: Request, principal: Principal) -> Subscription:
+        subscription = Subscription(self._hub.dispatch, principal)
+        names = request.query_params.get("rooms")
+        cursor = request.headers.get("last-event-id") or request.query_params.get("cursor") or "c"
+        await subscription.follow(names.split(",") if names else None, _marks(cursor))
+        return subscription
+
+    async def _run(self, subscription: Subscription, token: str, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await _write(send, b": connected\n\n")
+        gone = asyncio.create_task(_disconnected(receive))
+        pump = asyncio.create_task(self._pump(subscription, token, send))
+        try:
+            await asyncio.wait({gone, pump}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (gone, pump):
+                task.cancel()
+            await asyncio.gather(gone, pump, return_exceptions=True)
+
+    async def _pump(self, subscription: Subscription, token: str, send: Send) -> None:
+        tails, draining = self._hub.dispatch.tails, self._hub.dispatch.draining
+        try:
+            while not draining.is_set():
+                stamp = tails.stamp
+                if batch := await subscription.next():
+                    await _write(send, sse(batch))
+                    continue
+                topics = subscription.topics
+                if not await tails.wait(topics, stamp, HEARTBEAT_S):
+                    await _write(send, b": still here\n\n")
+                elif tails.grown_since(topics[-2:], stamp):
+                    await self._check(subscription, token)
+            await send({"type": "http.response.body", "body": b""})
+        except (HubError, TimeoutError):
+            return
+
+    async def _check(self, subscription: Subscription, token: str) -> None:
+        """Agents, tokens or memberships changed: is this reader still allowed, and where?"""
+        if token:
+            await self._hub.authenticator.authenticate(token)
+        await subscription.refresh()
+
+
+def _marks(cursor: str) -> Mapping[int, Mark]:
+    return decode(cursor)
+
+
+async def _write(send: Send, body: bytes) -> None:
+    """Raises TimeoutError when the reader takes nothing for 10 s; it then resumes by its cursor."""
+    async with asyncio.timeout(STUCK_S):
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def sse(batch: Batch) -> bytes:
+    """The batch as one write: every event with its type, then the resume cursor for all rooms."""
+    parts = [b"event: gap\ndata: " + orjson.dumps(gap.model_dump()) + b"\n\n" for gap in batch.gaps]
+    parts += [b"event: " + _type(frame) + b"\ndata: " + frame + b"\n\n" for frame in batch.frames]
+    parts.append(b"id: " + batch.cursor.encode() + b"\n\n")
+    return b"".join(parts)
+
+
+def _type(frame: bytes) -> bytes:
+    """The event's type, from the frame's fixed head (see `Event.frame`)."""
+    start = frame.index(b'"type":"') + 8
+    return frame[start : frame.index(b'"', start)]

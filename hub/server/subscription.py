@@ -1,0 +1,141 @@
+"""One reader following several rooms from its own cursor: what SSE and WebSocket share.
+
+Nothing is queued for a slow reader: the next batch is read when the last one was written. Frames come from memory
+when the reader is at the head, else from the log by page; both are the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from hub.core.access import Principal
+from hub.core.call import Call
+from hub.core.cursor import Mark, encode
+from hub.core.errors import Invalid, RoomNotFound
+from hub.kernel.inbox.contract import Gap
+from hub.kernel.inbox.handlers import resume
+from hub.kernel.inbox.positions import load_position
+from hub.kernel.rooms.project import enter, rooms_of
+from hub.log.log import HUB, load_stream, read_events
+from hub.server.dispatch import Dispatch
+from hub.storage.interface import Tx
+
+MOST_ROOMS: Final = 256
+PAGE: Final = 500
+_MEMBERSHIP: Final = (b'"type":"member.left"', b'"type":"room.created"')
+
+
+@dataclass(slots=True)
+class Followed:
+    """A room and how far it was read."""
+
+    log: int
+    name: str
+    epoch: int
+    after: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What to send now. `cursor` resumes after it; it covers every followed room."""
+
+    frames: list[bytes] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    cursor: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.frames or self.gaps)
+
+
+class Subscription:
+    """Follows rooms of one principal. `rooms=None` means all of them, including ones joined later."""
+
+    def __init__(self, dispatch: Dispatch, principal: Principal) -> None:
+        self._dispatch = dispatch
+        self._principal = principal
+        self._rooms: dict[int, Followed] = {}
+        self._gaps: list[Gap] = []
+        self._all = False
+
+    async def follow(self, rooms: list[str] | None, marks: Mapping[int, Mark]) -> list[str]:
+        """Start following. A room without a mark starts at the acknowledged position, so nothing is lost."""
+        self._all = rooms is None
+        call = self._dispatch.call(self._principal)
+        found = await self._dispatch.store.read(lambda tx: self._start(tx, call, rooms, marks))
+        return [followed.name for followed in found]
+
+    def _start(self, tx: Tx, call: Call, rooms: list[str] | None, marks: Mapping[int, Mark]) -> list[Followed]:
+        names = rooms if rooms is not None else [load_stream(tx, log).name for log in rooms_of(tx, call.agent)]
+        if len(names) > MOST_ROOMS:
+            raise Invalid(f"one stream follows at most {MOST_ROOMS} rooms; open another one for the rest")
+        made = []
+        for name in names:
+            entered = enter(tx, call, name)
+            if entered.log in self._rooms and entered.log not in marks:
+                continue
+            stream = load_stream(tx, entered.log)
+            start = entered.member.joined_seq - 1 if entered.room.settings.history == "since_join" else 0
+            mark = marks.get(entered.log) or Mark(
+                entered.log, stream.epoch, load_position(tx, call.agent, entered.log).acked
+            )
+            after, gap = resume(stream, mark, start)
+            if gap:
+                self._gaps.append(gap)
+            made.append(Followed(entered.log, name, stream.epoch, after))
+        for followed in made:
+            self._rooms[followed.log] = followed
+        return made
+
+    def unfollow(self, rooms: list[str]) -> None:
+        """Stop following these rooms."""
+        self._rooms = {log: f for log, f in self._rooms.items() if f.name not in rooms}
+
+    @property
+    def topics(self) -> list[int]:
+        """What to wait on: the rooms, the agent itself (joins), the hub (revocation)."""
+        return [*self._rooms, -self._principal.agent, HUB]
+
+    @property
+    def cursor(self) -> str:
+        return encode(Mark(f.log, f.epoch, f.after) for f in self._rooms.values())
+
+    async def next(self) -> Batch:
+        """What is there after the cursor now, maybe nothing; at most a page per room."""
+        batch = Batch(gaps=self._gaps)
+        self._gaps = []
+        for followed in list(self._rooms.values()):
+            frames = await self._frames(followed)
+            if any(mark in frame for frame in frames for mark in _MEMBERSHIP):
+                frames = await self._allowed(followed, frames)
+            batch.frames += frames
+            followed.after += len(frames)
+        if batch:
+            batch.cursor = self.cursor
+        return batch
+
+    async def _frames(self, followed: Followed) -> list[bytes]:
+        frames = self._dispatch.tails.frames(followed.log, followed.after, PAGE)
+        if frames is not None:
+            return frames
+        return await self._dispatch.store.read(
+            lambda tx: [event.frame() for event in read_events(tx, followed.log, followed.after, PAGE)]
+        )
+
+    async def _allowed(self, followed: Followed, frames: list[bytes]) -> list[bytes]:
+        """Stop at the event with which this reader left the room."""
+        call = self._dispatch.call(self._principal)
+        try:
+            await self._dispatch.store.read(lambda tx: enter(tx, call, followed.name))
+        except RoomNotFound:
+            self._rooms.pop(followed.log, None)
+            mine = f'"agent":{self._principal.agent},'.encode()
+            last = next((i for i, f in enumerate(frames) if _MEMBERSHIP[0] in f and mine in f), -1)
+            return frames[: last + 1]
+        return frames
+
+    async def refresh(self) -> None:
+        """Pick up rooms joined since, when following all."""
+        if self._all:
+            await self.follow(None, {})

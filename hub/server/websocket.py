@@ -1,0 +1,225 @@
+"""WebSocket: operations and events on one socket. Checked before it is accepted; one outbox per connection."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from hub.core.access import Principal
+from hub.core.cursor import decode
+from hub.core.errors import HubError, Invalid, Malformed, OperationNotFound, nearest
+from hub.server.answers import send_problem
+from hub.server.auth import bearer
+from hub.server.parse import build
+from hub.server.security import Receive, Scope, Send
+from hub.server.strict_json import parse_object
+from hub.server.subscription import Batch, Subscription
+
+if TYPE_CHECKING:
+    from hub.app import HubApp
+
+PROTOCOL: Final = "bridge.v1"
+STUCK_S: Final = 10
+IN_FLIGHT: Final = 256
+_TRY_AGAIN, _RESTART, _POLICY = 1013, 1012, 1008
+
+
+def routes(hub: HubApp) -> list[WebSocketRoute]:
+    return [WebSocketRoute("/v1/ws", _Endpoint(hub))]
+
+
+def offered_token(header: str | None) -> str | None:
+    """The token of the subprotocol `token.<base64url>`, for clients that cannot set headers."""
+    for part in (header or "").split(","):
+        name = part.strip()
+        if name.startswith("token."):
+            try:
+                return base64.urlsafe_b64decode(name[6:] + "=" * (-len(name[6:]) % 4)).decode("ascii")
+            except (binascii.Error, UnicodeDecodeError):
+                return None
+    return None
+
+
+class _Endpoint:
+    def __init__(self, hub: HubApp) -> None:
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            principal, token = await self._who(scope, headers)
+            self._hub.dispatch.limits.open("sockets", principal.agent)
+        except HubError as error:
+            await send_problem(error, scope, receive, send)
+            return
+        try:
+            offered = [p.strip() for p in headers.get("sec-websocket-protocol", "").split(",")]
+            socket = WebSocket(scope, receive, send)
+            await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+            with self._hub.dispatch.presence.connected(principal.agent, "stream"):
+                await _Connection(self._hub, socket, principal, token).run()
+        finally:
+            self._hub.dispatch.limits.close("sockets", principal.agent)
+
+    async def _who(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Principal, str]:
+        query = dict(part.partition("=")[::2] for part in scope["query_string"].decode("latin-1").split("&"))
+        if ticket := query.get("ticket"):
+            return self._hub.authenticator.redeem(ticket), ""
+        token = bearer(headers.get("authorization")) or offered_token(headers.get("sec-websocket-protocol"))
+        client = scope.get("client")
+        return await self._hub.authenticator.authenticate(token, client[0] if client else ""), token or ""
+
+
+class _Connection:
+    """One socket: reads operations, runs them side by side, writes answers and events in order of completion."""
+
+    def __init__(self, hub: HubApp, socket: WebSocket, principal: Principal, token: str) -> None:
+        self._hub = hub
+        self._socket = socket
+        self._principal = principal
+        self._token = token
+        self._subscription = Subscription(hub.dispatch, principal)
+        self._batched = False
+        self._subscribed = asyncio.Event()
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writing = asyncio.Lock()
+        self._close = _POLICY
+
+    async def run(self) -> None:
+        reader = asyncio.create_task(self._read())
+        pump = asyncio.create_task(self._pump())
+        done, _ = await asyncio.wait({reader, pump}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (reader, pump, *self._tasks):
+            task.cancel()
+        await asyncio.gather(reader, pump, *self._tasks, return_exceptions=True)
+        if pump in done:
+            code = _RESTART if self._hub.dispatch.draining.is_set() else self._close
+            with suppress(RuntimeError, OSError):  # the socket may be gone already
+                await self._socket.close(code)
+
+    # --- reading ----------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] != "websocket.receive":
+                return
+            raw = message.get("text")
+            data = raw.encode("utf-8", "surrogatepass") if raw is not None else message.get("bytes") or b""
+            await self._slots.acquire()
+            task = asyncio.create_task(self._answer(data))
+            self._tasks.add(task)
+            task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and task.exception() is not None:
+            self._close = _TRY_AGAIN
+
+    async def _answer(self, data: bytes) -> None:
+        """Parse one frame, run it, write the answer."""
+        call_id: Any = None
+        try:
+            frame = parse_object(data)
+            call_id = frame.pop("id", None)
+            if not isinstance(call_id, int | str) or isinstance(call_id, bool) or len(str(call_id)) > 128:
+                raise Malformed("every frame needs an 'id' (a number or a short string) that its answer will carry")
+            body = await self._perform(frame)
+        except HubError as error:
+            body = b',"problem":' + orjson.dumps(error.problem()) + b"}"
+            call_id = call_id if isinstance(call_id, int | str) and len(str(call_id)) <= 128 else None
+        await self._write(b'{"re":' + orjson.dumps(call_id) + body)
+
+    async def _perform(self, frame: dict[str, Any]) -> bytes:
+        name = frame.pop("op", None)
+        if name == "subscribe":
+            return await self._subscribe(frame)
+        if name == "unsubscribe":
+            self._subscription.unfollow([str(room) for room in frame.get("rooms", [])])
+            return b',"ok":{}}'
+        registry = self._hub.dispatch.registry
+        operation = registry.by_name.get(name) if isinstance(name, str) else None
+        if operation is None:
+            close = nearest(str(name), [*registry.by_name, "subscribe", "unsubscribe"])
+            hint = f"did you mean {close[0]!r}?" if close else "GET /openapi.json lists them"
+            raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
+        key = frame.pop("idempotency_key", None)
+        if key is not None and not isinstance(key, str):
+            raise Invalid("'idempotency_key' is a string")
+        request = build(operation.request, frame)
+        result = await self._hub.dispatch.run(self._principal, request, key=None if operation.reads else key)
+        return b',"ok":%b}' % result.__pydantic_serializer__.to_json(result, by_alias=True)
+
+    async def _subscribe(self, frame: dict[str, Any]) -> bytes:
+        """Follow rooms; `batch` asks for {"events": […], "cursor": …} instead of one frame per event."""
+        self._principal.need("room:read")
+        if unknown := set(frame) - {"cursors", "cursor", "batch"}:
+            raise Invalid(f"unknown field {min(unknown)[:80]!r} in subscribe; fields: cursors, cursor, batch")
+        cursors = frame.get("cursors")
+        if cursors is not None and not isinstance(cursors, dict):
+            raise Invalid("'cursors' is an object from room to cursor (or null)")
+        marks = dict(decode(_text(frame.get("cursor")) or "c"))
+        for cursor in (cursors or {}).values():
+            marks |= decode(_text(cursor) or "c")
+        rooms = await self._subscription.follow(None if cursors is None else list(cursors), marks)
+        self._batched = bool(frame.get("batch", self._batched))
+        self._subscribed.set()
+        return b',"ok":' + orjson.dumps({"rooms": rooms, "cursor": self._subscription.cursor}) + b"}"
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    async def _pump(self) -> None:
+        """Send events as they come; ends when the reader is stuck, revoked, or the hub stops."""
+        tails, draining = self._hub.dispatch.tails, self._hub.dispatch.draining
+        try:
+            while not draining.is_set():
+                stamp = tails.stamp
+                if self._subscribed.is_set() and (batch := await self._subscription.next()):
+                    for part in ws_frames(batch, batched=self._batched):
+                        await self._write(part)
+                    continue
+                topics = self._subscription.topics
+                await tails.wait(topics, stamp, 1 if not self._subscribed.is_set() else 20)
+                if tails.grown_since(topics[-2:], stamp):
+                    await self._check()
+        except TimeoutError:
+            self._close = _TRY_AGAIN
+        except HubError:
+            self._close = _POLICY
+
+    async def _check(self) -> None:
+        if self._token:
+            self._principal = await self._hub.authenticator.authenticate(self._token)
+        if self._subscribed.is_set():
+            await self._subscription.refresh()
+
+    async def _write(self, frame: bytes) -> None:
+        """One frame, whole; raises TimeoutError when the reader takes nothing for 10 s."""
+        async with asyncio.timeout(STUCK_S), self._writing:
+            await self._socket.send({"type": "websocket.send", "text": frame.decode()})
+
+
+def ws_frames(batch: Batch, *, batched: bool) -> list[bytes]:
+    """The batch as WebSocket frames, ending with the resume cursor."""
+    frames = [b'{"gap":' + orjson.dumps(gap.model_dump()) + b"}" for gap in batch.gaps]
+    cursor = orjson.dumps(batch.cursor)
+    if batched:
+        return [*frames, b'{"events":[' + b",".join(batch.frames) + b'],"cursor":' + cursor + b"}"]
+    frames += [b'{"event":' + frame + b"}" for frame in batch.frames]
+    return [*frames, b'{"cursor":' + cursor + b"}"]
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise Invalid("a cursor is a string or null")
+    return value

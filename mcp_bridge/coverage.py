@@ -1,0 +1,54 @@
+"""Which MCP tool reaches which operation, or why none does. The completeness test reads this."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# operation -> the tool through which an agent reaches it
+TOOLS: Final[dict[str, str]] = {
+    "agents.me": "who",
+    "agents.list": "who",
+    "rooms.list": "who",
+    "rooms.get": "join",
+    "rooms.create": "join",
+    "rooms.join": "join",
+    "rooms.leave": "join",
+    "members.list": "who",
+    "members.update": "join",
+    "channels.create": "join",
+    "channels.list": "join",
+    "channels.follow": "join",
+    "messages.post": "send",
+    "messages.direct": "send",
+    "messages.list": "history",
+    "messages.get": "history",
+    "inbox.poll": "poll",
+    "inbox.read": "poll",
+    "inbox.ack": "poll",
+    "receipts.get": "who",
+    "questions.list": "join",
+}
+
+# operation -> why no tool offers it
+NOT_FOR_AGENTS: Final[dict[str, str]] = {
+    "agents.register": "administration is not reachable from MCP",
+    "agents.retire": "administration is not reachable from MCP",
+    "tokens.issue": "administration is not reachable from MCP",
+    "tokens.list": "administration is not reachable from MCP",
+    "tokens.rotate": "administration is not reachable from MCP",
+    "tokens.revoke": "administration is not reachable from MCP",
+    "rooms.update": "room settings are for people and scripts",
+    "rooms.archive": "room settings are for people and scripts",
+    "invites.create": "inviting is for people and scripts",
+    "events.read": "agents read messages; raw events are for programs (the resource room://{room}/events has them)",
+    "messages.edit": "agents send a correction; keeps the tool list small",
+    "messages.redact": "blanking is for people and scripts",
+    "reactions.add": "reactions are for people; agents use intent=ack",
+    "reactions.remove": "reactions are for people; agents use intent=ack",
+    "questions.accept": "people accept in the dashboard; agents answer in the thread",
+}
+
+
+def tool_of(operation: str) -> str:
+    """The tool's name, or `-` with no tool by intention."""
+    return TOOLS.get(operation, "-")
