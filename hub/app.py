@@ -30,6 +30,7 @@ from hub.server.security import LOOPBACK, Guard, Receive, Scope, Send
 from hub.settings import Settings
 from hub.storage.directory import make_private
 from hub.storage.interface import Store, Tx
+from hub.storage.search import SearchIndex
 from hub.storage.sqlite import SqliteStore
 
 log = logging.getLogger("hub")
@@ -93,8 +94,9 @@ class HubApp:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[HubApp]:
         """Open the store, start what runs in the background, and shut down in order."""
-        if isinstance(self.store, SqliteStore):
-            make_private(self.settings.home)
+        make_private(self.settings.home)
+        index = SearchIndex(self.settings.home / "search.db")
+        self.dispatch.provide(index)
         await self.store.open(features.migrations())
         await self.store.write(self._first_start)
         await self._restore()
@@ -111,6 +113,7 @@ class HubApp:
         finally:
             self._ready = False
             await self.store.drain()
+            index.close()
 
     def _first_start(self, tx: Tx) -> None:
         if find_stream(tx, "hub", "hub") is None:

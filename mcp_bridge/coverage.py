@@ -27,6 +27,7 @@ TOOLS: Final[dict[str, str]] = {
     "inbox.ack": "poll",
     "receipts.get": "who",
     "questions.list": "join",
+    "messages.search": "history",
 }
 
 # operation -> why no tool offers it

@@ -15,6 +15,7 @@ ALL = [
     "hub.kernel.agents",
     "hub.kernel.rooms",
     "hub.features.messages",
+    "hub.features.search",
 ]
 
 

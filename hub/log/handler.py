@@ -1,28 +1,69 @@
-"""Which function answers which request. A handler is a synchronous body: load, decide, append, return."""
+"""Which function answers which request.
+
+A handler is a synchronous transaction body: load, decide, append, return. An answerer is for the few reads that need
+more than rows (search, files): it may await, so it never runs inside a write.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 from hub.core.call import Call
 from hub.core.operation import Operation, Request, Result
-from hub.storage.interface import Tx
+from hub.storage.interface import Store, Tx
 
 Q = TypeVar("Q", bound=Request[Any])
 R = TypeVar("R", bound=Result)
+S = TypeVar("S")
 Handler = Callable[[Tx, Call, Any], Any]
+
+
+class Hub(Protocol):
+    """What an answerer sees of the hub."""
+
+    store: Store
+
+    def service(self, kind: type[S]) -> S:
+        """A long-lived helper of this hub (an index, a blob store) by its class."""
+        ...
+
+
+Answerer = Callable[[Hub, Call, Any], Awaitable[Any]]
 HANDLERS: dict[type[Any], Handler] = {}
-Locks = Callable[[Tx, Call, Any], list[int]]
+ANSWERERS: dict[type[Any], Answerer] = {}
 
 
 def handles(operation: Operation[Q, R]) -> Callable[[Callable[[Tx, Call, Q], R]], Callable[[Tx, Call, Q], R]]:
     """Bind a function to an operation; every operation has exactly one."""
 
     def register(function: Callable[[Tx, Call, Q], R]) -> Callable[[Tx, Call, Q], R]:
-        if operation.request in HANDLERS:
-            raise RuntimeError(f"{operation.name} has two handlers")
+        _only_one(operation)
         HANDLERS[operation.request] = function
         return function
 
     return register
+
+
+def answers(
+    operation: Operation[Q, R],
+) -> Callable[[Callable[[Hub, Call, Q], Awaitable[R]]], Callable[[Hub, Call, Q], Awaitable[R]]]:
+    """Bind an async function to a reading operation."""
+
+    def register(function: Callable[[Hub, Call, Q], Awaitable[R]]) -> Callable[[Hub, Call, Q], Awaitable[R]]:
+        _only_one(operation)
+        assert operation.reads, f"{operation.name} writes: give it a handler"
+        ANSWERERS[operation.request] = function
+        return function
+
+    return register
+
+
+def function_of(request: type[Any]) -> Callable[..., Any]:
+    """The function bound to a request class."""
+    return HANDLERS.get(request) or ANSWERERS[request]
+
+
+def _only_one(operation: Operation[Any, Any]) -> None:
+    if operation.request in HANDLERS or operation.request in ANSWERERS:
+        raise RuntimeError(f"{operation.name} has two handlers")

@@ -23,7 +23,7 @@ from hub.kernel.messages.guard import Paused, save_guard
 from hub.kernel.presence.presence import PresenceBoard
 from hub.kernel.rooms.contract import RoomPaused
 from hub.kernel.rooms.project import load_members
-from hub.log.handler import HANDLERS
+from hub.log.handler import ANSWERERS, HANDLERS
 from hub.log.idempotency import check_key, recall, record
 from hub.log.log import HUB, append, find_stream
 from hub.log.tail import Tails
@@ -32,6 +32,7 @@ from hub.server.measures import Measures
 from hub.storage.interface import Growth, Store, Tx
 
 R = TypeVar("R", bound=Result)
+S = TypeVar("S")
 _OFFER_DELAY_S = 0.25
 
 
@@ -54,6 +55,7 @@ class Dispatch:
         self.limits = limits or Limits()
         self.measures = measures or Measures()
         self.presence = PresenceBoard(clock)
+        self._services: dict[type[Any], object] = {}
         self.tails = Tails()
         self.draining = asyncio.Event()
         self._random = random
@@ -96,6 +98,17 @@ class Dispatch:
         found = self.registry.by_request.get(type(request))
         if found is None:
             raise OperationNotFound(f"{type(request).__name__} is not an operation of this hub")
+        return found
+
+    def provide(self, service: object) -> None:
+        """Offer a long-lived helper to answerers and workers, found by its class."""
+        self._services[type(service)] = service
+
+    def service(self, kind: type[S]) -> S:
+        """The helper of this class; raises RuntimeError when the hub was built without it."""
+        found = self._services.get(kind)
+        if not isinstance(found, kind):
+            raise RuntimeError(f"this hub has no {kind.__name__}")
         return found
 
     def call(self, principal: Principal) -> Call:
@@ -183,6 +196,8 @@ class Dispatch:
 
     async def _read_once(self, principal: Principal, request: Request[Any]) -> tuple[Result, Call, int]:
         call, stamp = self.call(principal), self.tails.stamp
+        if (answerer := ANSWERERS.get(type(request))) is not None:
+            return await answerer(self, call, request), call, stamp
         handler = HANDLERS[type(request)]
         result: Result = await self.store.read(lambda tx: handler(tx, call, request))
         return result, call, stamp

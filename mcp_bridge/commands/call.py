@@ -12,7 +12,7 @@ import orjson
 from hub import features
 from hub.client import HubClient
 from hub.core.errors import OperationNotFound, nearest
-from hub.log.handler import HANDLERS
+from hub.log.handler import function_of
 from hub.server.parse import build
 from hub.server.strict_json import parse_object
 from mcp_bridge.commands.common import show, table, with_client
@@ -54,7 +54,7 @@ def operation_rows() -> list[tuple[str, ...]]:
     root = Path(inspect.getfile(features)).parents[2]
     rows: list[tuple[str, ...]] = []
     for op in features.load_registry().all:
-        handler = HANDLERS[op.request]
+        handler = function_of(op.request)
         file = Path(inspect.getsourcefile(handler) or "").relative_to(root)
         line = inspect.getsourcelines(handler)[1]
         page = f"docs/reference/operations.md#{op.name.replace('.', '')}"

@@ -10,6 +10,7 @@ import orjson
 
 from hub.client import HubClient
 from hub.features.messages.contract import PostDirect, PostMessage
+from hub.features.search.contract import Search
 from hub.kernel.inbox.contract import PollInbox
 from hub.kernel.messages.contract import Message
 from hub.kernel.rooms.contract import GetRoom
@@ -105,7 +106,5 @@ def describe(event: dict[str, Any]) -> str:
 @with_client
 async def search(client: HubClient, query: str, room: str | None, limit: int, as_json: bool) -> None:
     """Search messages of your rooms: words, "exact phrases", -without."""
-    from hub.features.search.contract import Search
-
     page = await client.call(Search(q=query, room=room, limit=limit))
     show(page, as_json, lambda: "\n".join(map(line, page.items)) or "nothing found")

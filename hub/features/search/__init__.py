@@ -1,0 +1,1 @@
+"""Full-text search over the rooms a caller is in."""
