@@ -16,6 +16,7 @@ ALL = [
     "hub.kernel.rooms",
     "hub.features.messages",
     "hub.features.search",
+    "hub.features.waits",
 ]
 
 

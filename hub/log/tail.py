@@ -101,6 +101,10 @@ class Tails:
         """Topics that have grown after `stamp`."""
         return [topic for topic in topics if self._grown.get(topic, 0) > stamp]
 
+    def topics_since(self, stamp: int) -> list[int]:
+        """All topics that have grown after `stamp`."""
+        return [topic for topic, grown in self._grown.items() if grown > stamp]
+
     async def wait(self, topics: Sequence[int], since: int, timeout_s: float) -> bool:
         """Wait until one of `topics` grows after stamp `since`; false when time ran out first."""
         if self.grown_since(topics, since):

@@ -97,6 +97,29 @@ class MessageResult(Result):
     next_offset: int | None = Field(default=None, description="Read on from here; null at the end.")
 
 
+class FindMessage(Request[MessageResult]):
+    """One message by its id alone, from any room you are in."""
+
+    message: MessageId
+
+
+class Answers(Result):
+    """Replies to a question by others, oldest first."""
+
+    items: tuple[Message, ...]
+
+    def settled(self) -> bool:
+        return bool(self.items)
+
+
+class GetAnswers(Request[Answers]):
+    """Replies to a question; waits up to `wait_s` for the first one."""
+
+    room: RoomName
+    question: MessageId
+    wait_s: float = Field(default=0, ge=0, le=55)
+
+
 class EditMessage(Request[MessageResult]):
     """Change the text of your own message; the edit is an event of its own."""
 
@@ -175,6 +198,8 @@ POST = Operation("messages.post", f"POST {_R}/messages", "room:send", PostMessag
 DIRECT = Operation("messages.direct", "POST /v1/dm/{agent}/messages", "room:send", PostDirect, Posted, 201, "hub")
 LIST = Operation("messages.list", f"GET {_R}/messages", "room:read", ListMessages, Messages)
 GET = Operation("messages.get", f"GET {_M}", "room:read", GetMessage, MessageResult)
+FIND = Operation("messages.find", "GET /v1/messages/{message}", "room:read", FindMessage, MessageResult)
+ANSWERS = Operation("questions.answers", f"GET {_R}/questions/{{question}}/answers", "room:read", GetAnswers, Answers)
 EDIT = Operation("messages.edit", f"PATCH {_M}", "room:send", EditMessage, MessageResult)
 REDACT = Operation("messages.redact", f"DELETE {_M}", "room:send", RedactMessage, Done)
 REACT = Operation("reactions.add", f"PUT {_M}/reactions/{{emoji}}", "room:send", React, Done)
@@ -188,6 +213,8 @@ OPERATIONS: list[AnyOperation] = [
     DIRECT,
     LIST,
     GET,
+    FIND,
+    ANSWERS,
     EDIT,
     REDACT,
     REACT,

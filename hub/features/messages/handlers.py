@@ -7,14 +7,16 @@ from typing import LiteralString
 from hub.core.call import Call
 from hub.core.errors import Forbidden, Invalid, MessageNotFound
 from hub.core.event import Placed
-from hub.core.names import direct_name, make_id
+from hub.core.names import direct_name, is_direct, make_id, split_id
 from hub.core.operation import Done
 from hub.core.times import rfc3339
 from hub.features.messages import rules
 from hub.features.messages.contract import (
     ACCEPT,
+    ANSWERS,
     DIRECT,
     EDIT,
+    FIND,
     GET,
     LIST,
     POST,
@@ -24,7 +26,10 @@ from hub.features.messages.contract import (
     REDACT,
     UNREACT,
     AcceptAnswer,
+    Answers,
     EditMessage,
+    FindMessage,
+    GetAnswers,
     GetMessage,
     GetReceipts,
     ListMessages,
@@ -61,7 +66,7 @@ from hub.kernel.messages.project import (
     with_extras,
 )
 from hub.kernel.rooms.contract import MemberJoined, RoomCreated, Settings
-from hub.kernel.rooms.project import Entered, enter, enter_to_write, stream_id
+from hub.kernel.rooms.project import Entered, enter, enter_to_write, load_member, load_members, stream_id
 from hub.log.handler import handles
 from hub.log.log import agent_name, append, blank, create_stream, load_stream
 from hub.storage.interface import Row, Tx
@@ -70,13 +75,25 @@ from hub.storage.interface import Row, Tx
 @handles(POST)
 def post_message(tx: Tx, call: Call, request: PostMessage) -> Posted:
     entered = enter_to_write(tx, call, request.room)
-    draft = _draft(tx, entered, request, address(tx, call, entered, request.to), request.channel)
+    to = _peer(tx, call, entered) if is_direct(request.room) else address(tx, call, entered, request.to)
+    draft = _draft(tx, entered, request, to, request.channel)
     check_place(tx, entered, draft)
     draft = answering(tx, call, entered, draft)
     placed = post(tx, call, entered, draft)
     if request.intent == "ack" and draft.reply_seq is not None:
         mark_one_seen(tx, call, entered.log, draft.reply_seq)
-    return _posted(tx, placed, f"every member of {request.room}", draft.to)
+    return _posted(tx, placed, _visible_to(call, request.room, draft.to), draft.to)
+
+
+def _peer(tx: Tx, call: Call, entered: Entered) -> Named:
+    """The other one of a direct conversation: always addressed."""
+    return tuple((agent_name(tx, m.agent), m.agent) for m in load_members(tx, entered.log) if m.agent != call.agent)
+
+
+def _visible_to(call: Call, room: str, to: Named) -> str:
+    if is_direct(room):
+        return f"only {call.principal.name} and {to[0][0]}"
+    return f"every member of {room}"
 
 
 @handles(DIRECT)
@@ -216,6 +233,31 @@ def _result(tx: Tx, call: Call, log: int, seq: int, offset: int = 0, max_bytes: 
         size_bytes=len(raw),
         next_offset=end if end < len(raw) and part else None,
     )
+
+
+@handles(FIND)
+def find_message(tx: Tx, call: Call, request: FindMessage) -> MessageResult:
+    log, _seq = split_id("m", request.message, MessageNotFound)
+    if load_member(tx, log, call.agent) is None:
+        raise MessageNotFound(f"message {request.message!r} not found in your rooms; ids come from results")
+    entered, found = _entered_message(tx, call, load_stream(tx, log).name, request.message)
+    return _result(tx, call, entered.log, found.seq)
+
+
+@handles(ANSWERS)
+def get_answers(tx: Tx, call: Call, request: GetAnswers) -> Answers:
+    entered, question = _entered_message(tx, call, request.room, request.question)
+    rows = tx.rows(
+        SELECT + "where message.log = :log and message.root = :root and message.reply_to = :seq"
+        " and message.sender <> :asker order by message.seq limit 20",
+        log=entered.log,
+        root=question.root or question.seq,
+        seq=question.seq,
+        asker=question.sender,
+    )
+    call.watch(entered.log)
+    shown = [view(tx, row, call.now_ms) for row in rows if not tombstone(message_row(row), call.now_ms)]
+    return Answers(items=tuple(shown))
 
 
 @handles(EDIT)

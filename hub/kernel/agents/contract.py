@@ -58,6 +58,29 @@ class AgentCreated(Result):
         return self.model_copy(update={"token": None}).model_dump_json().encode()
 
 
+class EnterAgent(Request["AgentEntered"]):
+    """Get a token for the agent with this identity, registering it when it is new.
+
+    A name that another identity uses becomes NAME-2, NAME-3 …
+    """
+
+    identity: str = Field(pattern=r"^[0-9a-f]{8,64}$", description="Digest of client, session and project.")
+    name: NewName
+    kind: Kind = "code"
+    title: DisplayName = ""
+    labels: tuple[Label, ...] = Field(default=(), max_length=31)
+
+
+class AgentEntered(Result):
+    agent: str
+    renamed: bool = Field(default=False, description="The wanted name was taken.")
+    token: str | None = Field(description="Shown this once; null when the call is a repeat.")
+    token_id: str
+
+    def to_keep(self) -> bytes:
+        return self.model_copy(update={"token": None}).model_dump_json().encode()
+
+
 class ListAgents(Request[AgentPage]):
     """All agents that are not retired."""
 
@@ -127,6 +150,7 @@ class ListTokens(Request[TokenPage]):
 
 
 REGISTER = Operation("agents.register", "POST /v1/agents", "hub:admin", RegisterAgent, AgentCreated, 201, "hub")
+ENTER = Operation("agents.enter", "POST /v1/agents/enter", "hub:admin", EnterAgent, AgentEntered, 200, "hub")
 LIST = Operation("agents.list", "GET /v1/agents", "room:read", ListAgents, AgentPage)
 ME = Operation("agents.me", "GET /v1/agents/me", "room:read", GetMe, Agent)
 RETIRE = Operation("agents.retire", "DELETE /v1/agents/{agent}", "hub:admin", RetireAgent, Done, 200, "hub")
@@ -139,7 +163,7 @@ ROTATE = Operation(
 )
 REVOKE = Operation("tokens.revoke", "DELETE /v1/tokens/{token_id}", "room:read", RevokeToken, Done, 200, "hub")
 
-OPERATIONS: list[AnyOperation] = [ME, REGISTER, LIST, RETIRE, ISSUE, TOKENS, ROTATE, REVOKE]
+OPERATIONS: list[AnyOperation] = [ME, REGISTER, ENTER, LIST, RETIRE, ISSUE, TOKENS, ROTATE, REVOKE]
 
 
 class AgentRegistered(EventBody):

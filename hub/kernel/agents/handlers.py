@@ -14,6 +14,7 @@ from hub.core.names import base32, from_base32
 from hub.core.operation import Done
 from hub.core.times import optional_rfc3339, rfc3339
 from hub.kernel.agents.contract import (
+    ENTER,
     ISSUE,
     LIST,
     ME,
@@ -24,9 +25,11 @@ from hub.kernel.agents.contract import (
     TOKENS,
     Agent,
     AgentCreated,
+    AgentEntered,
     AgentPage,
     AgentRegistered,
     AgentRetired,
+    EnterAgent,
     GetMe,
     IssueToken,
     ListAgents,
@@ -48,6 +51,7 @@ from hub.log.log import HUB, agent_name, append
 from hub.storage.interface import Tx
 
 TOKEN_LIFE_S: Final = 90 * 86400
+ENTERED_S: Final = 7 * 86400
 OVERLAP_MS: Final = 24 * 3600 * 1000
 
 
@@ -81,6 +85,34 @@ def issue(tx: Tx, call: Call, agent: int, scopes: Sequence[str] | None, expires_
         scopes=granted,
         expires_at=rfc3339(expires_at),
     )
+
+
+@handles(ENTER)
+def enter_agent(tx: Tx, call: Call, request: EnterAgent) -> AgentEntered:
+    label = f"identity:{request.identity}"
+    row = tx.row(
+        "select id from agent where retired_at is null and owner = :owner and labels like :label",
+        owner=call.principal.owner,
+        label=f'%"{label}"%',
+    )
+    agent = row[0] if row is not None else _register_free_name(tx, call, request, label)
+    token = issue(tx, call, agent, None, ENTERED_S)
+    name = agent_name(tx, agent)
+    return AgentEntered(agent=name, renamed=name != request.name, token=token.token, token_id=token.token_id)
+
+
+def _register_free_name(tx: Tx, call: Call, request: EnterAgent, label: str) -> int:
+    name, number = request.name, 2
+    while find_agent(tx, name) is not None:
+        name, number = f"{request.name[:58]}-{number}", number + 1
+    event = AgentRegistered(
+        name=name,
+        kind=request.kind,
+        owner=call.principal.owner,
+        title=request.title,
+        labels=(*request.labels, label),
+    )
+    return append(tx, call, HUB, event).seq
 
 
 @handles(LIST)

@@ -70,6 +70,17 @@ class AckInbox(Request[Done]):
     cursor: CursorText
 
 
+class Unread(Result):
+    """How much waits, without the messages."""
+
+    unread: int = Field(description="Messages by others not yet acknowledged, exact to 100; 101 means more.")
+    concerning: int = Field(description="Of the newest 50 waiting entries, those that concern you.")
+
+
+class CountUnread(Request[Unread]):
+    """How much is new for you."""
+
+
 class Events(Result):
     """A page of a room's events, oldest first."""
 
@@ -96,4 +107,6 @@ POLL = Operation("inbox.poll", "POST /v1/inbox/poll", "room:read", PollInbox, In
 ACK = Operation("inbox.ack", "POST /v1/inbox/ack", "room:read", AckInbox, Done, 200, "hub")
 EVENTS = Operation("events.read", "GET /v1/rooms/{room}/events", "room:read", ReadEvents, Events)
 
-OPERATIONS: list[AnyOperation] = [POLL, READ, ACK, EVENTS]
+UNREAD = Operation("inbox.unread", "GET /v1/inbox/unread", "room:read", CountUnread, Unread)
+
+OPERATIONS: list[AnyOperation] = [POLL, READ, ACK, UNREAD, EVENTS]

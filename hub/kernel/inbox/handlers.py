@@ -15,13 +15,16 @@ from hub.kernel.inbox.contract import (
     EVENTS,
     POLL,
     READ,
+    UNREAD,
     AckInbox,
+    CountUnread,
     Events,
     Gap,
     Inbox,
     PollInbox,
     ReadEvents,
     ReadInbox,
+    Unread,
 )
 from hub.kernel.inbox.entries import inbox_streams, read_inbox
 from hub.kernel.inbox.positions import acknowledge
@@ -65,6 +68,12 @@ def _wakes(tx: Tx, page: Inbox, rules: Mapping[int, str]) -> bool:
         (entry.concerns_me and by_name.get(entry.room, "concerned") != "none") or by_name.get(entry.room) == "all"
         for entry in page.messages
     )
+
+
+@handles(UNREAD)
+def count_unread(tx: Tx, call: Call, request: CountUnread) -> Unread:
+    page = read_inbox(tx, call, inbox_streams(tx, call.agent), 50, 1_000_000)
+    return Unread(unread=page.unread, concerning=sum(entry.concerns_me for entry in page.messages))
 
 
 @handles(ACK)

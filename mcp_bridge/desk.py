@@ -1,0 +1,192 @@
+"""One caller's place at the bridge during a tool call: who it is, where it is, what it has been shown."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeVar
+
+from hub.core.caller import Caller
+from hub.core.errors import HubError, Invalid, listing
+from hub.core.operation import Request, Result
+from hub.kernel.inbox.contract import AckInbox, CountUnread
+from hub.kernel.messages.contract import Message
+from hub.kernel.rooms.contract import ListRooms
+
+R = TypeVar("R", bound=Result)
+SHOWN: Final = 4096
+MOST_READERS: Final = 10_000
+PAGE_BYTES: Final = 24 * 1024
+PATIENT_CLIENTS: Final = ("claude-code",)
+
+
+class NoRoom(Invalid):
+    """No room was named and none can be meant."""
+
+    code, title = "no-room", "Which room?"
+
+
+@dataclass(slots=True)
+class Shown:
+    """What one tool result handed to a reader; counts once the reader is known to have it."""
+
+    ids: tuple[str, ...]
+    cursor: str | None
+    finished: bool = False
+
+
+@dataclass(slots=True)
+class Reader:
+    """Memory of one live connection: its current room, what it was shown, what still needs proof."""
+
+    room: str | None = None
+    shown: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    pending: dict[str, Shown] = field(default_factory=dict)
+
+    def remember(self, ids: Iterable[str]) -> None:
+        """These were shown; the oldest of more than 4,096 are forgotten."""
+        for message in ids:
+            self.shown[message] = None
+            self.shown.move_to_end(message)
+        while len(self.shown) > SHOWN:
+            self.shown.popitem(last=False)
+
+    def settle(self, done: Iterable[str] | None) -> str | None:
+        """Take in which results arrived (None: all that finished); the newest cursor to acknowledge, if any."""
+        keys = list(done) if done is not None else [k for k, s in self.pending.items() if s.finished]
+        cursor = None
+        for key in keys:
+            if (shown := self.pending.pop(key, None)) is not None:
+                self.remember(shown.ids)
+                cursor = shown.cursor or cursor
+        if done is not None:  # a relay names what it wrote out; the rest never reached the client
+            self.pending.clear()
+        return cursor
+
+
+class Readers:
+    """Readers by connection; the least recently used go when there are too many."""
+
+    def __init__(self) -> None:
+        self._readers: OrderedDict[str, Reader] = OrderedDict()
+
+    def get(self, key: str) -> Reader:
+        reader = self._readers.setdefault(key, Reader())
+        self._readers.move_to_end(key)
+        while len(self._readers) > MOST_READERS:
+            self._readers.popitem(last=False)
+        return reader
+
+
+async def _no_progress(_done: float, _message: str) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Desk:
+    """What a tool works with: `call` operations, the reader's memory, progress, the client's name."""
+
+    caller: Caller
+    name: str
+    reader: Reader
+    key: str
+    client: str = ""
+    progress: Callable[[float, str], Awaitable[None]] = _no_progress
+    hidden_unread: int = 0
+    wake: Literal["all", "concerned"] = "all"
+    background: bool = False
+    _calls: int = 0
+
+    @property
+    def longest_wait_s(self) -> float:
+        """55 s, the shortest of all clients' limits; 10 min in the background or where the client moves calls there."""
+        return 600.0 if self.background or self.client in PATIENT_CLIENTS else 55.0
+
+    async def call(self, request: Request[R]) -> R:
+        """Perform an operation. Repeats of the same tool call have the same idempotency keys."""
+        self._calls += 1
+        return await self.caller.call(request, key=f"{self.key}/{self._calls}"[:128])
+
+    async def room(self, named: str | None) -> str:
+        """The room meant: the named one, the reader's current one, or the only one. Raises NoRoom that lists them."""
+        if named:
+            return named
+        if self.reader.room:
+            return self.reader.room
+        rooms = [item.room for item in (await self.call(ListRooms())).items]
+        if len(rooms) == 1:
+            self.reader.room = rooms[0]
+            return rooms[0]
+        if not rooms:
+            raise NoRoom("you are in no room yet; call join(room='…') first")
+        raise NoRoom(f"name the room: room='…'. You are in: {listing(rooms)}")
+
+    def show(self, messages: Iterable[Message], cursor: str | None = None) -> None:
+        """This result hands these messages over; they count as shown when it arrives."""
+        self.reader.pending[self.key] = Shown(tuple(m.id for m in messages), cursor)
+
+    def fresh(self, messages: Iterable[Message]) -> list[Message]:
+        """Those this reader was not shown before, in whatever way."""
+        return [m for m in messages if m.id not in self.reader.shown]
+
+    async def settle(self, done: Iterable[str] | None) -> None:
+        """Acknowledge what earlier results proved to have arrived."""
+        if cursor := self.reader.settle(done):
+            await self.caller.call(AckInbox(cursor=cursor))
+
+    def finish(self) -> None:
+        """The handler ended without being cancelled."""
+        if (shown := self.reader.pending.get(self.key)) is not None:
+            shown.finished = True
+
+    async def unread(self) -> int | str:
+        """Messages by others that wait, without those this result shows; `100+` beyond 100."""
+        try:
+            count = (await self.caller.call(CountUnread())).unread
+        except HubError:
+            return 0
+        if count > 100:
+            return "100+"
+        return max(0, count - self.hidden_unread)
+
+
+def brief(message: Message, *, room: str | None = None) -> dict[str, Any]:
+    """A message for a model: only what is not the default."""
+    made: dict[str, Any] = {"id": message.id, "from": message.sender, "text": message.text, "at": message.at[:19] + "Z"}
+    if message.room != room:
+        made["room"] = message.room
+    if message.channel != "general":
+        made["channel"] = message.channel
+    defaults = {"kind": "chat", "intent": "inform", "priority": "normal"}
+    made |= {name: getattr(message, name) for name, usual in defaults.items() if getattr(message, name) != usual}
+    for name in ("to", "attachments", "tags"):
+        if value := getattr(message, name):
+            made[name] = list(value)
+    for name in ("reply_to", "accepted", "tombstone"):
+        if value := getattr(message, name):
+            made[name] = value
+    for name in ("needs_ack", "truncated", "redelivered", "concerns_me"):
+        if getattr(message, name):
+            made[name] = True
+    if message.about is not None:
+        made["about"] = message.about.model_dump()
+    return made
+
+
+def lines(messages: Iterable[Message]) -> str:
+    """Messages as text lines, control characters made visible."""
+    return "\n".join(line(message) for message in messages)
+
+
+def line(message: Message) -> str:
+    to = f" to {', '.join(message.to)}" if message.to else ""
+    kind = "" if message.kind == "chat" else f" ({message.kind})"
+    reply = f" re {message.reply_to}" if message.reply_to else ""
+    cut = f" [cut; history(message='{message.id}') reads on]" if message.truncated else ""
+    return f"[{message.id}] {message.room} {message.sender}{to}{kind}{reply}: {visible(message.text)}{cut}"
+
+
+def visible(text: str) -> str:
+    """Text with control and bidi characters shown as escapes."""
+    return "".join(c if c in "\n\t" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)

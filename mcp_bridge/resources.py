@@ -1,0 +1,77 @@
+"""Resources of rooms and the inbox, with change notifications for both protocol eras."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp_types import Resource
+
+from hub.core.caller import Caller
+from hub.core.errors import HubError, NotFound
+from hub.core.operation import Request, Result
+from hub.features.messages.contract import GetMessage
+from hub.kernel.inbox.contract import Inbox, ReadEvents, ReadInbox
+from hub.kernel.rooms.contract import GetRoom, ListRooms
+from mcp_bridge.desk import PAGE_BYTES, brief
+
+if TYPE_CHECKING:
+    from mcp_bridge.server import BridgeServer
+
+JSON: Final = "application/json"
+INBOX: Final = "inbox://me"
+
+
+async def ask_hub(caller: Caller, request: Request[Any]) -> Any:
+    """The result of a reading operation; refusals become resource errors."""
+    try:
+        return await caller.call(request)
+    except NotFound as error:
+        raise ResourceNotFoundError(error.detail) from error
+    except HubError as error:
+        raise ResourceError(error.detail) from error
+
+
+async def list_mine(caller: Caller) -> list[Resource]:
+    """The inbox and the caller's rooms."""
+    rooms = (await caller.call(ListRooms())).items
+    mine = [Resource(uri=INBOX, name="inbox", title="My inbox", mime_type=JSON)]
+    return mine + [
+        Resource(uri=f"room://{r.room}", name=r.room, title=r.topic or r.room, mime_type=JSON) for r in rooms
+    ]
+
+
+async def read_inbox(caller: Caller) -> str:
+    """What is new, as JSON; reading acknowledges nothing."""
+    page: Inbox = await ask_hub(caller, ReadInbox(max_bytes=PAGE_BYTES))
+    items = [brief(message) for message in page.messages]
+    return orjson.dumps({"messages": items, "cursor": page.cursor, "unread": page.unread}).decode()
+
+
+def add_resources(server: BridgeServer) -> None:
+    """Register the resources of rooms and the inbox."""
+
+    async def answer(context: Context[Any, Any], request: Request[Any]) -> Result:
+        result: Result = await ask_hub((await server.desk(context)).caller, request)
+        return result
+
+    @server.resource("room://{room}", mime_type=JSON, title="A room")
+    async def room_state(room: str, context: Context[Any, Any]) -> str:
+        """Members, channels, settings, cursor."""
+        return _json(await answer(context, GetRoom(room=room)))
+
+    @server.resource("room://{room}/events{?cursor}", mime_type=JSON, title="A room's events")
+    async def room_events(room: str, context: Context[Any, Any], cursor: str = "") -> str:
+        """A page of events after a cursor, oldest first."""
+        return _json(await answer(context, ReadEvents(room=room, cursor=cursor or None, limit=50)))
+
+    @server.resource("room://{room}/messages/{message}", mime_type=JSON, title="A message")
+    async def room_message(room: str, message: str, context: Context[Any, Any]) -> str:
+        """One message in full."""
+        return _json(await answer(context, GetMessage(room=room, message=message)))
+
+
+def _json(result: Result) -> str:
+    return result.model_dump_json(by_alias=True)

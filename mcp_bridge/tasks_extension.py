@@ -1,0 +1,150 @@
+"""The MCP tasks extension (SEP-2663, 2026-07-28) for tools that wait.
+
+The waiting call answers with a handle at once, so the session stays free; when the result is there an idle
+interactive session takes a turn by itself. Handles live in the hub's store and belong to their caller: after a hub
+restart the next `tasks/get` starts the waiting again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.extension import Extension, MethodBinding
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, RequestParams, TextContent
+
+from hub.core.errors import HubError
+from hub.features.waits.contract import CreateWait, FinishWait, GetWait, Wait
+from mcp_bridge.desk import Desk
+from mcp_bridge.toolbox import TOOLS
+
+if TYPE_CHECKING:
+    from mcp_bridge.server import BridgeServer
+
+IDENTIFIER: Final = "io.modelcontextprotocol/tasks"
+MODERN: Final = frozenset({"2026-07-28"})
+POLL_MS: Final = 1000
+TTL_S: Final = 3600
+log = logging.getLogger(__name__)
+
+
+class TaskParams(RequestParams):
+    """Parameters of tasks/get and tasks/cancel."""
+
+    task_id: str
+
+
+class TasksExtension(Extension):
+    """Answers waiting tool calls of clients that declared the extension with a task."""
+
+    identifier = IDENTIFIER
+
+    def __init__(self, server: BridgeServer) -> None:
+        self._server = server
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def methods(self) -> Sequence[MethodBinding]:
+        return (
+            MethodBinding("tasks/get", TaskParams, self._get, MODERN),
+            MethodBinding("tasks/cancel", TaskParams, self._cancel, MODERN),
+            MethodBinding("tasks/update", TaskParams, self._update, MODERN),
+        )
+
+    async def intercept_tool_call(
+        self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        spec = TOOLS.get(params.name)
+        arguments = dict(params.arguments or {})
+        wanted = spec is not None and spec.waits and _waits(params.name, arguments)
+        if not wanted or not _declared(ctx):
+            return await call_next(ctx)
+        desk = await self._desk(ctx)
+        wait = await desk.caller.call(
+            CreateWait(reader=desk.key, tool=params.name, arguments=arguments, ttl_s=TTL_S),
+            key=f"{desk.key}/wait"[:128],
+        )
+        desk.reader.pending.pop(desk.key, None)
+        self._start(wait, desk)
+        return {"resultType": "task", **_task(wait)}
+
+    async def _desk(self, ctx: ServerRequestContext[Any, Any]) -> Desk:
+        headers = dict(getattr(ctx.request, "headers", None) or {})
+        return await self._server.desk_for(headers, dict(ctx.meta or {}))
+
+    def _start(self, wait: Wait, desk: Desk) -> None:
+        """Run the waiting call beside the request, once."""
+        if wait.wait in self._running:
+            return
+        job = Desk(desk.caller, desk.name, desk.reader, wait.reader, wake="concerned", background=True)
+        task = asyncio.create_task(self._run(wait, job))
+        self._running[wait.wait] = task
+        task.add_done_callback(lambda _done: self._running.pop(wait.wait, None))
+
+    async def _run(self, wait: Wait, desk: Desk) -> None:
+        try:
+            result = await self._server.perform(TOOLS[wait.tool], desk, wait.arguments)
+        except ToolError as error:
+            result = CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
+        except HubError as error:
+            log.warning("a waiting call ended early: %s", error.detail)
+            return  # the hub stops or failed; the next tasks/get starts it again
+        plain = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        try:
+            await desk.caller.call(FinishWait(wait=wait.wait, status="completed", result=plain))
+        except HubError as error:
+            log.warning("a result could not be kept: %s", error.detail)
+
+    async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
+        desk, wait = await self._find(ctx, params)
+        if wait.status == "working":
+            self._start(wait, desk)
+        made: dict[str, Any] = {"resultType": "complete", **_task(wait)}
+        if wait.status == "completed":
+            made["result"] = wait.result
+        return made
+
+    async def _cancel(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
+        desk, wait = await self._find(ctx, params)
+        if (running := self._running.get(wait.wait)) is not None:
+            running.cancel()
+        await desk.caller.call(FinishWait(wait=wait.wait, status="cancelled"))
+        return {"resultType": "complete"}
+
+    async def _update(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
+        """Our tasks never ask for input; known ones accept and ignore it."""
+        await self._find(ctx, params)
+        return {"resultType": "complete"}
+
+    async def _find(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> tuple[Desk, Wait]:
+        desk = await self._desk(ctx)
+        try:
+            return desk, await desk.caller.call(GetWait(wait=params.task_id))
+        except HubError as error:
+            raise MCPError(code=INVALID_PARAMS, message=error.detail) from error
+
+
+def _waits(tool: str, arguments: dict[str, Any]) -> bool:
+    wait_s = arguments.get("wait_s", 50 if tool == "ask" else 0)
+    return isinstance(wait_s, int | float) and wait_s > 0
+
+
+def _declared(ctx: ServerRequestContext[Any, Any]) -> bool:
+    capabilities = ctx.session.client_capabilities
+    extensions = capabilities.extensions if capabilities is not None else None
+    return ctx.protocol_version in MODERN and bool(extensions) and IDENTIFIER in (extensions or {})
+
+
+def _task(wait: Wait) -> dict[str, Any]:
+    return {
+        "taskId": wait.wait,
+        "status": wait.status,
+        "createdAt": wait.created_at,
+        "lastUpdatedAt": wait.updated_at,
+        "ttlMs": wait.expires_in_s * 1000,
+        "pollIntervalMs": POLL_MS,
+    }
