@@ -20,6 +20,11 @@ class LegacySubscriptions:
         lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
         lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions subscribed to anything."""
+        return len(self._sessions)
+
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         self._sessions.setdefault(ctx.session, set()).add(str(params.uri))
         return EmptyResult()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
-from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
+from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, ServerEvent
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl
 from starlette.routing import Mount
@@ -20,6 +21,29 @@ from hub.log.log import load_stream
 from hub.storage.interface import Tx
 from mcp_bridge.compat import LegacySubscriptions
 from mcp_bridge.server import BridgeServer, Visitor, bearer_token, build_server
+
+COALESCE_S: Final = 0.02  # under load one notification stands for many commits
+
+
+class CountingBus(InMemorySubscriptionBus):
+    """The SDK's bus, which also knows whether anybody listens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners = 0
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        leave = super().subscribe(listener)
+        self.listeners += 1
+        left = False
+
+        def unsubscribe() -> None:
+            nonlocal left
+            leave()
+            self.listeners -= not left
+            left = True
+
+        return unsubscribe
 
 
 class HubTokens:
@@ -47,7 +71,7 @@ def add_mcp(hub: HubApp) -> BridgeServer:
         caller = LocalCaller(hub.dispatch, principal)
         return Visitor(caller, principal.name, connection, headers.get("bridge-room"))
 
-    bus = InMemorySubscriptionBus()
+    bus = CountingBus()
     server = build_server(
         connect,
         bus=bus,
@@ -65,7 +89,7 @@ def add_mcp(hub: HubApp) -> BridgeServer:
 
 @asynccontextmanager
 async def _running(
-    hub: HubApp, server: BridgeServer, bus: InMemorySubscriptionBus, legacy: LegacySubscriptions
+    hub: HubApp, server: BridgeServer, bus: CountingBus, legacy: LegacySubscriptions
 ) -> AsyncIterator[None]:
     async with server.session_manager.run():
         notifier = asyncio.create_task(_notify(hub, bus, legacy))
@@ -76,7 +100,7 @@ async def _running(
             await asyncio.gather(notifier, return_exceptions=True)
 
 
-async def _notify(hub: HubApp, bus: InMemorySubscriptionBus, legacy: LegacySubscriptions) -> None:
+async def _notify(hub: HubApp, bus: CountingBus, legacy: LegacySubscriptions) -> None:
     """Tell subscribers which resources changed: wake-ups only, content comes by reading."""
     grown = asyncio.Event()
     tails = hub.dispatch.tails
@@ -85,7 +109,11 @@ async def _notify(hub: HubApp, bus: InMemorySubscriptionBus, legacy: LegacySubsc
     try:
         while True:
             await grown.wait()
+            await asyncio.sleep(COALESCE_S)
             grown.clear()
+            if not bus.listeners and not legacy.sessions:
+                seen = tails.stamp
+                continue
             topics, seen = tails.topics_since(seen), tails.stamp
             for uri in await hub.store.read(lambda tx, topics=topics: _uris(tx, topics)):  # type: ignore[misc]
                 await bus.publish(ResourceUpdated(uri=uri))

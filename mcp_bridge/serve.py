@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import json
 import os
@@ -20,6 +21,7 @@ import uvicorn
 
 from hub.app import HubApp
 from hub.core.errors import HubError
+from hub.server.coalesce import CoalescingHttp
 from hub.server.logs import configure_logs
 from hub.settings import Settings
 from hub.storage.directory import make_private
@@ -117,6 +119,9 @@ async def serving(settings: Settings, hub: HubApp | None = None) -> AsyncIterato
                 settings.home / "hub.json",
                 json.dumps({"url": url, "pid": os.getpid(), "version": version("multi-agent-bridge")}),
             )
+            gc.collect()
+            gc.freeze()  # what was loaded at start is never garbage: full collections stalled the loop for 30 ms
+            gc.set_threshold(20_000, 50, 50)
             yield Served(hub, url, token)
         finally:
             (settings.home / "hub.json").unlink(missing_ok=True)
@@ -130,7 +135,7 @@ def _config(hub: HubApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         hub.asgi,
         loop="none",
-        http="httptools",
+        http=CoalescingHttp,
         ws="websockets-sansio",
         ws_max_size=1024 * 1024,
         ws_per_message_deflate=False,

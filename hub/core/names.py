@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, StringConstraints
@@ -66,6 +67,7 @@ DisplayName = Annotated[str, StringConstraints(max_length=120), AfterValidator(_
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
 
 
+@lru_cache(maxsize=8192)  # a new number is written five times: id, cursors, frame
 def base32(number: int) -> str:
     """Crockford base32 of a non-negative integer, without padding."""
     out = _DIGITS[number & 31]

@@ -7,7 +7,7 @@ its `handlers.py` binds one function to each. Anything odd (file bytes, SSE, hea
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field
@@ -25,9 +25,16 @@ class Result(Model):
         """Whether a waiting call (`wait_s`) can answer now; false lets it wait for the stream to grow."""
         return True
 
+    def pointer(self) -> tuple[int, int] | None:
+        """(log, seq) of the event from which the operation's `replays` function makes the result again.
+
+        None keeps the result itself for an idempotent repeat.
+        """
+        return None
+
     def to_keep(self) -> bytes:
         """JSON kept for an idempotent repeat; results that carry a secret leave it out."""
-        return self.model_dump_json().encode()
+        return self.json_bytes()
 
 
 R = TypeVar("R", bound=Result, covariant=True)
@@ -59,19 +66,16 @@ class Operation(Generic[Q, R2]):
     response: type[R2]
     status: int = 200
     lock: Lock = "room"
+    method: str = field(init=False)
+    path: str = field(init=False)
+    reads: bool = field(init=False)
+    """Whether it changes nothing, so it may run on a read-only snapshot."""
 
-    @property
-    def method(self) -> str:
-        return self.http.split(" ", 1)[0]
-
-    @property
-    def path(self) -> str:
-        return self.http.split(" ", 1)[1]
-
-    @property
-    def reads(self) -> bool:
-        """Whether it changes nothing, so it may run on a read-only snapshot."""
-        return self.method == "GET" or self.lock == "none"
+    def __post_init__(self) -> None:
+        method, path = self.http.split(" ", 1)
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "reads", method == "GET" or self.lock == "none")
 
 
 AnyOperation = Operation[Any, Any]

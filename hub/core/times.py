@@ -13,6 +13,7 @@ def _second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=1024)
 def rfc3339(at_ms: int) -> str:
     """`2026-11-22T09:00:00.123Z`."""
     second, milli = divmod(at_ms, 1000)

@@ -32,6 +32,8 @@ class Hub(Protocol):
 Answerer = Callable[[Hub, Call, Any], Awaitable[Any]]
 HANDLERS: dict[type[Any], Handler] = {}
 ANSWERERS: dict[type[Any], Answerer] = {}
+Replay = Callable[[Tx, Call, int, int], R]
+REPLAYS: dict[type[Any], Callable[[Tx, Call, int, int], Any]] = {}
 
 
 def handles(operation: Operation[Q, R]) -> Callable[[Callable[[Tx, Call, Q], R]], Callable[[Tx, Call, Q], R]]:
@@ -40,6 +42,16 @@ def handles(operation: Operation[Q, R]) -> Callable[[Callable[[Tx, Call, Q], R]]
     def register(function: Callable[[Tx, Call, Q], R]) -> Callable[[Tx, Call, Q], R]:
         _only_one(operation)
         HANDLERS[operation.request] = function
+        return function
+
+    return register
+
+
+def replays(operation: Operation[Any, R]) -> Callable[[Replay[R]], Replay[R]]:
+    """Bind the function that makes an operation's result again from the event it points to (see `Result.pointer`)."""
+
+    def register(function: Replay[R]) -> Replay[R]:
+        REPLAYS[operation.request] = function
         return function
 
     return register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Final
 
 from hub.core.call import Call
@@ -15,7 +16,7 @@ KEPT_MS: Final = 24 * 3600 * 1000
 
 def check_key(key: str) -> None:
     """Raises Invalid unless the key is 1–128 visible ASCII characters."""
-    if not 1 <= len(key) <= 128 or not all("!" <= c <= "~" for c in key):
+    if not 1 <= len(key) <= 128 or not key.isascii() or not key.isprintable() or " " in key:
         raise Invalid("an idempotency key is 1 to 128 visible ASCII characters")
 
 
@@ -23,50 +24,67 @@ def digest(canonical: bytes) -> bytes:
     return hashlib.sha256(canonical).digest()
 
 
-def recall(tx: Tx, call: Call, operation: AnyOperation, key: str, request: bytes) -> bytes | None:
-    """The stored response of an earlier identical call, or None. Raises KeyReused for another body under the key."""
-    name = ("idempotency", call.agent, operation.name, key)
-    found = tx.memo(name, lambda: _load(tx, call, operation, key))
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an earlier call left: a pointer to its event where the result follows from that, else the result."""
+
+    hash: bytes
+    at_ms: int
+    log: int | None
+    seq: int | None
+    response: bytes | None
+
+
+def recall(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes) -> Kept | None:
+    """What an earlier identical call left, or None. Raises KeyReused for another body under the key."""
+    found = tx.memo_or_load(("idempotency", call.agent, operation.name, key), lambda: _load(tx, call, operation, key))
     if found is None:
-        tx.forget(name)
         return None
-    hashed, response, at = found
-    if at < call.now_ms - KEPT_MS:
-        tx.run(
-            "delete from idempotency where agent = :agent and op = :op and key = :key",
-            agent=call.agent,
-            op=operation.name,
-            key=key,
-        )
-        tx.forget(name)
+    if found.at_ms < call.now_ms - KEPT_MS:
+        _forget(tx, call, operation, key)
         return None
-    if hashed != digest(request):
+    if found.hash != hashed:
         raise KeyReused(f"key {key!r} was used for another {operation.name} call; use a new key for a new request")
-    return response
+    return found
 
 
-def _load(tx: Tx, call: Call, operation: AnyOperation, key: str) -> tuple[bytes, bytes, int] | None:
+def _load(tx: Tx, call: Call, operation: AnyOperation, key: str) -> Kept | None:
     row = tx.peek(
-        "select hash, response, at from idempotency where agent = :agent and op = :op and key = :key",
+        "select hash, at, log, seq, response from idempotency where agent = :agent and op = :op and key = :key",
         agent=call.agent,
         op=operation.name,
         key=key,
     )
-    return None if row is None else (bytes(row[0]), bytes(row[1]), int(row[2]))
+    if row is None:
+        return None
+    return Kept(bytes(row[0]), row[1], row[2], row[3], None if row[4] is None else bytes(row[4]))
 
 
-def record(tx: Tx, call: Call, operation: AnyOperation, key: str, request: bytes, result: Result) -> None:
+def _forget(tx: Tx, call: Call, operation: AnyOperation, key: str) -> None:
+    tx.run(
+        "delete from idempotency where agent = :agent and op = :op and key = :key",
+        agent=call.agent,
+        op=operation.name,
+        key=key,
+    )
+
+
+_TABLE: Final = "idempotency (agent, op, key, hash, at, log, seq, response)"
+
+
+def record(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes, result: Result) -> None:
     """Remember the result under the key; secrets are left out by the result's own `to_keep`."""
-    hashed, response = digest(request), result.to_keep()
-    tx.stage("idempotency", (call.agent, operation.name, key, hashed, call.now_ms, response))
-    tx.remember(("idempotency", call.agent, operation.name, key), (hashed, response, call.now_ms))
+    pointer = result.pointer()
+    log, seq = pointer or (None, None)
+    kept = Kept(hashed, call.now_ms, log, seq, None if pointer else result.to_keep())
+    tx.stage(_TABLE, (call.agent, operation.name, key, hashed, call.now_ms, log, seq, kept.response))
+    tx.remember_for_batch(("idempotency", call.agent, operation.name, key), kept)
 
 
 def forget_old(tx: Tx, now_ms: int, most: int = 2000) -> int:
-    """Delete expired records, at most `most` at a time; how many went."""
+    """Delete expired records among the oldest `most`; how many went. Ids are in the order of time."""
     return tx.run(
-        "delete from idempotency where (agent, op, key) in"
-        " (select agent, op, key from idempotency where at < :until order by at limit :most)",
+        "delete from idempotency where at < :until and id in (select id from idempotency order by id limit :most)",
         until=now_ms - KEPT_MS,
         most=most,
     )

@@ -7,7 +7,7 @@ assigned here: gapless per stream, time never going back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from hub.core.call import Call
@@ -104,7 +104,7 @@ def append(tx: Tx, call: Call, log: int, *bodies: EventBody, actor: int | None =
     placed: Placed | None = None
     for body in bodies:
         placed = _append_one(tx, call, stream, body, at_ms, actor)
-        stream = replace(stream, head=placed.seq, last_at=at_ms)
+        stream = Stream(log, stream.kind, stream.name, stream.epoch, placed.seq, stream.floor, at_ms)
     assert placed is not None, "append needs at least one event"
     tx.remember(("stream", log), stream)
     tx.defer(

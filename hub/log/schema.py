@@ -19,11 +19,10 @@ create table event (
 create table snapshot (log {int} not null, seq {int} not null, rows {blob} not null, primary key (log));
 create table consumer (name {text} not null, log {int} not null, seq {int} not null, primary key (name, log));
 create table idempotency (
-  agent {int} not null, op {text} not null, key {text} not null, hash {blob} not null, at {int} not null,
-  response {blob} not null,
-  primary key (agent, op, key)
+  id {id}, agent {int} not null, op {text} not null, key {text} not null, hash {blob} not null, at {int} not null,
+  log {int}, seq {int}, response {blob},
+  unique (agent, op, key)
 );
-create index idempotency_at on idempotency (at);
 """,
     ),
 ]

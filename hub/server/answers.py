@@ -18,13 +18,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 async def send_bytes(send: Send, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
     """One whole response."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*headers, *_COMMON, (b"content-length", str(len(body)).encode())],
-        }
-    )
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": (*headers, *_COMMON, length)})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+_FINE_S: Final = 0.0005
 _SLEW: Final = 0.1  # at most 10 % faster or slower than real time while catching up with the system clock
 
 
@@ -25,6 +26,8 @@ class HubClock:
 
     def __call__(self) -> int:
         tick = self._monotonic()
+        if tick - self._last < _FINE_S:
+            return int(self._now)
         elapsed = (tick - self._last) * 1000
         self._last = tick
         off = self._wall() * 1000 - (self._now + elapsed)

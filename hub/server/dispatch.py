@@ -23,8 +23,8 @@ from hub.kernel.messages.guard import Paused, save_guard
 from hub.kernel.presence.presence import PresenceBoard
 from hub.kernel.rooms.contract import RoomPaused
 from hub.kernel.rooms.project import load_members
-from hub.log.handler import ANSWERERS, HANDLERS
-from hub.log.idempotency import check_key, recall, record
+from hub.log.handler import ANSWERERS, HANDLERS, REPLAYS
+from hub.log.idempotency import Kept, check_key, digest, recall, record
 from hub.log.log import HUB, append, find_stream
 from hub.log.tail import Tails
 from hub.server.limits import Limits
@@ -83,11 +83,12 @@ class Dispatch:
             principal.need(operation.scope)
             if limited:
                 self.limits.spend(principal.agent, write=not operation.reads)
-            self.presence.heartbeat(principal.agent)
+            now_ms = self.clock()
+            self.presence.heartbeat(principal.agent, now_ms)
             if operation.reads:
                 result = await self._read(operation, principal, request)
             else:
-                result = await self._write(operation, principal, request, key)
+                result = await self._write(operation, principal, request, key, now_ms)
         except HubError as error:
             self.measures.failed(operation.name, error.code)
             raise
@@ -118,11 +119,11 @@ class Dispatch:
     # --- writing ----------------------------------------------------------------------------------------------
 
     async def _write(
-        self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None
+        self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None, now_ms: int
     ) -> Result:
-        call = self.call(principal)
+        call = Call(principal, now_ms, self._random, self.presence.state)
         body = self.body(operation, call, request, key)
-        locks = await self._locks(operation, request)
+        locks = await self._locks(operation, request) if self.store.locking else ()
         running = None if key is None else (principal.agent, operation.name, key)
         if running in self._running:
             raise StillRunning("the same call with this key is still running; wait for it", retry_after_s=1)
@@ -145,23 +146,20 @@ class Dispatch:
         if key is None:
             return lambda tx: handler(tx, call, request)
         check_key(key)
-        canonical = request.model_dump_json(exclude_defaults=True).encode()
+        hashed = digest(request.json_bytes(exclude_defaults=True))
 
         def keyed(tx: Tx) -> Result:
-            stored = recall(tx, call, operation, key, canonical)
-            if stored is not None:
-                earlier: Result = operation.response.model_validate_json(stored)
-                return earlier.model_copy(update={"deduplicated": True})
+            kept = recall(tx, call, operation, key, hashed)
+            if kept is not None:
+                return _repeated(tx, call, operation, kept)
             result: Result = handler(tx, call, request)
-            record(tx, call, operation, key, canonical, result)
+            record(tx, call, operation, key, hashed, result)
             return result
 
         return keyed
 
     async def _locks(self, operation: AnyOperation, request: Request[Any]) -> Sequence[int]:
         """Streams to serialise on, for stores where several writers meet."""
-        if not self.store.locking:
-            return ()
         return await self.store.read(lambda tx: lock_streams(tx, operation, request))
 
     async def _record_pause(self, principal: Principal, pause: Paused) -> None:
@@ -264,6 +262,17 @@ class Dispatch:
         self.drain()
         if self._offer_task is not None:
             await self._offer_task
+
+
+def _repeated(tx: Tx, call: Call, operation: AnyOperation, kept: Kept) -> Result:
+    """The result of an earlier identical call."""
+    if kept.response is not None:
+        earlier: Result = operation.response.model_validate_json(kept.response)
+    else:
+        assert kept.log is not None
+        assert kept.seq is not None
+        earlier = REPLAYS[operation.request](tx, call, kept.log, kept.seq)
+    return earlier.model_copy(update={"deduplicated": True})
 
 
 def lock_streams(tx: Tx, operation: AnyOperation, request: Any) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -72,7 +72,7 @@ class _Routes:
         return await self._with(request, None, lambda who: self._metrics())
 
     def _metrics(self) -> Response:
-        return Response(generate_latest(self._hub.dispatch.measures.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(self._hub.dispatch.measures.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(self, request: Request) -> Response:
         return await self._with(request, None, lambda who: JSONResponse(self._document()))

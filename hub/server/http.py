@@ -107,7 +107,7 @@ class HttpOperations:
         result = await self._dispatch.run(
             principal, request, key=key.decode("latin-1") if key is not None and not operation.reads else None
         )
-        body = result.__pydantic_serializer__.to_json(result, by_alias=True)
+        body = result.json_bytes()
         self._dispatch.measures.answered(len(body))
         await send_bytes(send, operation.status, body, (JSON,))
 

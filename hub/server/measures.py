@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 
 _BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _SAMPLES: Final = 2048
+_PENDING: Final = 4096
 
 
 class Measures:
-    """What one hub process counts. Children are bound once per operation; observing costs a few microseconds."""
+    """What one hub process counts."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -24,30 +25,46 @@ class Measures:
         )
         self._sizes = Summary("bridge_response_bytes", "Size of answers.", registry=self.registry)
         self.sockets = Gauge("bridge_connections", "Open connections.", ["kind"], registry=self.registry)
-        self._done: dict[str, tuple[Counter, Histogram, deque[float]]] = {}
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_SAMPLES))
+        self._pending: list[tuple[str, float]] = []
+        self._answer_sizes: list[int] = []
 
     def done(self, operation: str, seconds: float) -> None:
-        """An operation was answered."""
-        bound = self._done.get(operation)
-        if bound is None:
-            bound = self._done[operation] = (
-                self._operations.labels(operation, "ok"),
-                self._seconds.labels(operation),
-                self._recent[operation],
-            )
-        bound[0].inc()
-        bound[1].observe(seconds)
-        bound[2].append(seconds)
+        """An operation was answered. Cheap: samples are worked into the metrics when somebody looks."""
+        self._pending.append((operation, seconds))
+        if len(self._pending) > _PENDING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Work pending samples into counters and histograms."""
+        pending, self._pending = self._pending, []
+        sizes, self._answer_sizes = self._answer_sizes, []
+        for size_bytes in sizes:
+            self._sizes.observe(size_bytes)
+        by_operation: dict[str, list[float]] = defaultdict(list)
+        for operation, seconds in pending:
+            by_operation[operation].append(seconds)
+        for operation, samples in by_operation.items():
+            self._operations.labels(operation, "ok").inc(len(samples))
+            histogram = self._seconds.labels(operation)
+            for seconds in samples:
+                histogram.observe(seconds)
+            self._recent[operation].extend(samples[-_SAMPLES:])
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        self.settle()
+        return generate_latest(self.registry)
 
     def failed(self, operation: str, code: str) -> None:
         self._operations.labels(operation, code).inc()
 
     def answered(self, size_bytes: int) -> None:
-        self._sizes.observe(size_bytes)
+        self._answer_sizes.append(size_bytes)
 
     def percentiles(self) -> dict[str, dict[str, float]]:
         """P50, P90, P95, P99 in milliseconds over the last 2,048 calls of each operation."""
+        self.settle()
         made = {}
         for operation, samples in self._recent.items():
             ordered = sorted(samples)

@@ -29,6 +29,7 @@ class Guard:
         self.hosts = {host.lower() for host in hosts}
         self.origins = set(origins)
         self._refuse = refuse
+        self._known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -43,26 +44,38 @@ class Guard:
 
     def check(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
         """Raises when the headers are too large, or Host or Origin is not ours."""
-        if len(headers) > _MOST_HEADERS or sum(len(n) + len(v) for n, v in headers) > _MOST_HEADER_BYTES:
-            raise Malformed("too many or too large headers")
-        hosts, origin, site = [], None, b""
+        host = origin = None
+        site, size, hosts = b"", 0, 0
         for name, value in headers:
+            size += len(name) + len(value)
             if name == b"host":
-                hosts.append(value)
+                host, hosts = value, hosts + 1
             elif name == b"origin":
                 origin = value.decode("latin-1")
             elif name == b"sec-fetch-site":
                 site = value
-        if len(hosts) != 1:
+        if len(headers) > _MOST_HEADERS or size > _MOST_HEADER_BYTES:
+            raise Malformed("too many or too large headers")
+        if host is None or hosts != 1:
             raise Malformed("exactly one Host header is needed")
-        host = hosts[0].decode("latin-1").lower()
+        if host not in self._known_hosts:
+            self._check_host(host)
+        if origin is not None or site:
+            self._check_origin(origin, site, host.decode("latin-1").lower())
+
+    def _check_host(self, raw: bytes) -> None:
+        host = raw.decode("latin-1").lower()
         if host not in self.hosts and _without_port(host) not in self.hosts:
             raise MisdirectedHost(f"host {host[:100]!r} is not served here; allowed hosts are set with BRIDGE_HOSTS")
+        if len(self._known_hosts) < 100:
+            self._known_hosts.add(raw)
+
+    def _check_origin(self, origin: str | None, site: bytes, host: str) -> None:
         if origin is not None and not self._own(origin, host):
             raise OriginNotAllowed(
                 f"origin {origin[:100]!r} is not allowed; allowed origins are set with BRIDGE_ORIGINS"
             )
-        if site == b"cross-site" and (origin is None or not self._own(origin, host)):
+        if site == b"cross-site" and origin is None:
             raise OriginNotAllowed("cross-site requests are not allowed")
 
     def _own(self, origin: str, host: str) -> bool:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
 
 from hub.core.access import Principal
 from hub.core.cursor import decode
@@ -62,10 +61,10 @@ class _Endpoint:
             return
         try:
             offered = [p.strip() for p in headers.get("sec-websocket-protocol", "").split(",")]
-            socket = WebSocket(scope, receive, send)
-            await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+            await receive()  # websocket.connect
+            await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in offered else None})
             with self._hub.dispatch.presence.connected(principal.agent, "stream"):
-                await _Connection(self._hub, socket, principal, token).run()
+                await _Connection(self._hub, receive, send, principal, token).run()
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)
 
@@ -81,50 +80,56 @@ class _Endpoint:
 class _Connection:
     """One socket: reads operations, runs them side by side, writes answers and events in order of completion."""
 
-    def __init__(self, hub: HubApp, socket: WebSocket, principal: Principal, token: str) -> None:
+    def __init__(self, hub: HubApp, receive: Receive, send: Send, principal: Principal, token: str) -> None:
         self._hub = hub
-        self._socket = socket
+        self._receive = receive
+        self._send = send
         self._principal = principal
         self._token = token
         self._subscription = Subscription(hub.dispatch, principal)
         self._batched = False
         self._subscribed = asyncio.Event()
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writing = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._stuck = Stuck()
         self._close = _POLICY
 
     async def run(self) -> None:
         reader = asyncio.create_task(self._read())
         pump = asyncio.create_task(self._pump())
-        done, _ = await asyncio.wait({reader, pump}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (reader, pump, *self._tasks):
+        stuck = asyncio.create_task(self._stuck.watch())
+        done, _ = await asyncio.wait({reader, pump, stuck}, return_when=asyncio.FIRST_COMPLETED)
+        if stuck in done:
+            self._close = _TRY_AGAIN
+        for task in (reader, pump, stuck, *self._tasks):
             task.cancel()
-        await asyncio.gather(reader, pump, *self._tasks, return_exceptions=True)
-        if pump in done:
+        await asyncio.gather(reader, pump, stuck, *self._tasks, return_exceptions=True)
+        if reader not in done:
             code = _RESTART if self._hub.dispatch.draining.is_set() else self._close
             with suppress(RuntimeError, OSError):  # the socket may be gone already
-                await self._socket.close(code)
+                await self._send({"type": "websocket.close", "code": code})
 
     # --- reading ----------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
         while True:
-            message = await self._socket.receive()
+            message = await self._receive()
             if message["type"] != "websocket.receive":
                 return
             raw = message.get("text")
             data = raw.encode("utf-8", "surrogatepass") if raw is not None else message.get("bytes") or b""
-            await self._slots.acquire()
+            while len(self._tasks) >= IN_FLIGHT:
+                self._room.clear()
+                await self._room.wait()
             task = asyncio.create_task(self._answer(data))
             self._tasks.add(task)
             task.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._slots.release()
-        if not task.cancelled() and task.exception() is not None:
-            self._close = _TRY_AGAIN
+        self._room.set()
+        if not task.cancelled():
+            task.exception()  # a broken socket: the reader ends by itself
 
     async def _answer(self, data: bytes) -> None:
         """Parse one frame, run it, write the answer."""
@@ -158,7 +163,7 @@ class _Connection:
             raise Invalid("'idempotency_key' is a string")
         request = build(operation.request, frame)
         result = await self._hub.dispatch.run(self._principal, request, key=None if operation.reads else key)
-        return b',"ok":%b}' % result.__pydantic_serializer__.to_json(result, by_alias=True)
+        return b',"ok":%b}' % result.json_bytes()
 
     async def _subscribe(self, frame: dict[str, Any]) -> bytes:
         """Follow rooms; `batch` asks for {"events": […], "cursor": …} instead of one frame per event."""
@@ -192,8 +197,6 @@ class _Connection:
                 await tails.wait(topics, stamp, 1 if not self._subscribed.is_set() else 20)
                 if tails.grown_since(topics[-2:], stamp):
                     await self._check()
-        except TimeoutError:
-            self._close = _TRY_AGAIN
         except HubError:
             self._close = _POLICY
 
@@ -204,9 +207,35 @@ class _Connection:
             await self._subscription.refresh()
 
     async def _write(self, frame: bytes) -> None:
-        """One frame, whole; raises TimeoutError when the reader takes nothing for 10 s."""
-        async with asyncio.timeout(STUCK_S), self._writing:
-            await self._socket.send({"type": "websocket.send", "text": frame.decode()})
+        """One frame, whole. Waits while the socket's buffers are full; `Stuck` ends a reader that takes nothing."""
+        self._stuck.begin()
+        try:
+            await self._send({"type": "websocket.send", "text": frame.decode()})
+        finally:
+            self._stuck.end()
+
+
+class Stuck:
+    """Notices when writes make no progress for 10 s, without a timer per write."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._progress = 0
+
+    def begin(self) -> None:
+        self._waiting += 1
+
+    def end(self) -> None:
+        self._waiting -= 1
+        self._progress += 1
+
+    async def watch(self) -> None:
+        """Return when something waited through a whole period without any write ending."""
+        while True:
+            before = self._progress
+            await asyncio.sleep(STUCK_S)
+            if self._waiting and self._progress == before:
+                return
 
 
 def ws_frames(batch: Batch, *, batched: bool) -> list[bytes]:

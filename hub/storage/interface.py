@@ -68,6 +68,14 @@ class Tx(Protocol):
         """What `memo(key, …)` gives from now on; discarded with the body or the COMMIT if either fails."""
         ...
 
+    def memo_or_load(self, key: Hashable, load: Callable[[], T]) -> T:
+        """Like `memo`, without keeping what was loaded: for keys that are looked up once."""
+        ...
+
+    def remember_for_batch(self, key: Hashable, value: object) -> None:
+        """Like `remember`, until the batch's rows are written: afterwards `load` finds them."""
+        ...
+
     def forget(self, key: Hashable) -> None:
         """Let the next `memo(key, …)` load again."""
         ...

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, LiteralString, TypeVar, cast
@@ -41,7 +42,7 @@ _BATCH_S: Final = 0.02  # bodies of one transaction: long enough to batch a burs
 _BUSY_S: Final = 0.005
 _PROBE_S: Final = 1.0
 _MEMO_ROOM: Final = 200_000
-_CHUNKS: Final = (64, 16, 4, 1)
+_CHUNK: Final = 64  # rows per insert: every size has a statement of its own in the cache
 _ABSENT: Final = object()
 _UNKNOWN: Final = "the hub could not confirm the write; retry with the same idempotency key"
 
@@ -53,16 +54,27 @@ class _Memo:
         self.committed: dict[Hashable, object] = {}
         self.batch: dict[Hashable, object] = {}
         self.body: dict[Hashable, object] = {}
+        self.once: dict[Hashable, object] = {}  # of staged rows, until they are written
+        self.once_body: dict[Hashable, object] = {}
 
     def get(self, key: Hashable) -> object:
-        for layer in (self.body, self.batch, self.committed):
-            if (found := layer.get(key, _ABSENT)) is not _ABSENT:
-                return found
-        return _ABSENT
+        if key in self.body:
+            return self.body[key]
+        if key in self.batch:
+            return self.batch[key]
+        return self.committed.get(key, _ABSENT)
 
     def keep_body(self) -> None:
-        self.batch.update(self.body)
+        if self.body:
+            self.batch.update(self.body)
+            self.body.clear()
+        if self.once_body:
+            self.once.update(self.once_body)
+            self.once_body.clear()
+
+    def undo_body(self) -> None:
         self.body.clear()
+        self.once_body.clear()
 
     def commit(self) -> None:
         for key, value in self.batch.items():
@@ -71,13 +83,15 @@ class _Memo:
             else:
                 self.committed[key] = value
         self.batch.clear()
+        self.once.clear()
         if len(self.committed) > _MEMO_ROOM:
             for key in list(self.committed)[: _MEMO_ROOM // 2]:
                 del self.committed[key]
 
     def discard(self) -> None:
-        self.body.clear()
+        self.undo_body()
         self.batch.clear()
+        self.once.clear()
 
 
 class _Job:
@@ -140,6 +154,15 @@ class _WriteTx:
     def remember(self, key: Hashable, value: object) -> None:
         self._memo.body[key] = value
 
+    def memo_or_load(self, key: Hashable, load: Callable[[], T]) -> T:
+        found = self._memo.once_body.get(key, _ABSENT)
+        if found is _ABSENT:
+            found = self._memo.once.get(key, _ABSENT)
+        return load() if found is _ABSENT else cast("T", found)
+
+    def remember_for_batch(self, key: Hashable, value: object) -> None:
+        self._memo.once_body[key] = value
+
     def forget(self, key: Hashable) -> None:
         self._memo.body[key] = _ABSENT
 
@@ -156,10 +179,12 @@ class _WriteTx:
 
     def keep(self) -> None:
         """The body succeeded: what it staged belongs to the batch."""
-        self._kept += self._staged
-        self._staged.clear()
-        self._kept_deferred.update(self._deferred)
-        self._deferred.clear()
+        if self._staged:
+            self._kept += self._staged
+            self._staged.clear()
+        if self._deferred:
+            self._kept_deferred.update(self._deferred)
+            self._deferred.clear()
         self._memo.keep_body()
         if self._savepoint:
             self._connection.execute("release body").close()
@@ -170,7 +195,7 @@ class _WriteTx:
         """The body failed: nothing of it stays."""
         self._staged.clear()
         self._deferred.clear()
-        self._memo.body.clear()
+        self._memo.undo_body()
         del self.growth[self._growth_mark :]
         if self._savepoint:
             self._connection.execute("rollback to body").close()
@@ -218,14 +243,10 @@ class _WriteTx:
         deferred.clear()
 
     def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
-        one = "(" + ",".join("?" * len(rows[0])) + ")"
-        start = 0
-        for size in _CHUNKS:
-            sql = f"insert into {table} values " + ",".join([one] * size)
-            while len(rows) - start >= size:
-                flat = [value for row in rows[start : start + size] for value in row]
-                self._connection.execute(sql, flat).close()
-                start += size
+        for start in range(0, len(rows), _CHUNK):
+            some = rows[start : start + _CHUNK]
+            flat = [value for row in some for value in row]
+            self._connection.execute(_insert_sql(table, len(rows[0]), len(some)), flat).close()
 
 
 class _ReadTx:
@@ -251,10 +272,13 @@ class _ReadTx:
             self._memo[key] = load()
         return cast("T", self._memo[key])
 
+    def memo_or_load(self, key: Hashable, load: Callable[[], T]) -> T:
+        return load()
+
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("this operation reads; it must not write (its route is a GET or its lock is 'none')")
 
-    run = stage = defer = remember = forget = grew = rewrote = wake = _refuse
+    run = stage = defer = remember = remember_for_batch = forget = grew = rewrote = wake = _refuse
 
 
 class SqliteStore(Store):
@@ -509,6 +533,12 @@ class SqliteStore(Store):
             yield connection
         finally:
             connection.close()
+
+
+@lru_cache(maxsize=1024)
+def _insert_sql(table: str, columns: int, rows: int) -> str:
+    one = "(" + ",".join("?" * columns) + ")"
+    return f"insert into {table} values " + ",".join([one] * rows)
 
 
 class _WholeBatchLost(Exception):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import LiteralString
 
+import orjson
+
 from hub.core.call import Call
+from hub.core.cursor import encode_mark
 from hub.core.errors import Forbidden, Invalid, MessageNotFound
 from hub.core.event import Placed
 from hub.core.names import direct_name, is_direct, make_id, split_id
@@ -67,8 +71,8 @@ from hub.kernel.messages.project import (
 )
 from hub.kernel.rooms.contract import MemberJoined, RoomCreated, Settings
 from hub.kernel.rooms.project import Entered, enter, enter_to_write, load_member, load_members, stream_id
-from hub.log.handler import handles
-from hub.log.log import agent_name, append, blank, create_stream, load_stream
+from hub.log.handler import handles, replays
+from hub.log.log import agent_name, append, blank, create_stream, load_stream, read_event
 from hub.storage.interface import Row, Tx
 
 
@@ -82,7 +86,7 @@ def post_message(tx: Tx, call: Call, request: PostMessage) -> Posted:
     placed = post(tx, call, entered, draft)
     if request.intent == "ack" and draft.reply_seq is not None:
         mark_one_seen(tx, call, entered.log, draft.reply_seq)
-    return _posted(tx, placed, _visible_to(call, request.room, draft.to), draft.to)
+    return _posted(tx, placed, _visible_to(call, request.room, [name for name, _ in draft.to]), draft.to)
 
 
 def _peer(tx: Tx, call: Call, entered: Entered) -> Named:
@@ -90,9 +94,9 @@ def _peer(tx: Tx, call: Call, entered: Entered) -> Named:
     return tuple((agent_name(tx, m.agent), m.agent) for m in load_members(tx, entered.log) if m.agent != call.agent)
 
 
-def _visible_to(call: Call, room: str, to: Named) -> str:
+def _visible_to(call: Call, room: str, to: Sequence[str]) -> str:
     if is_direct(room):
-        return f"only {call.principal.name} and {to[0][0]}"
+        return f"only {call.principal.name} and {next(iter(to), 'one other')}"
     return f"every member of {room}"
 
 
@@ -142,9 +146,29 @@ def _draft(tx: Tx, entered: Entered, request: PostMessage | PostDirect, to: Name
     )
 
 
+@replays(POST)
+@replays(DIRECT)
+def posted_again(tx: Tx, call: Call, log: int, seq: int) -> Posted:
+    """The answer of an earlier send, from its event."""
+    event = read_event(tx, log, seq)
+    stream = load_stream(tx, log)
+    assert event is not None, "trimmed events are older than kept keys"
+    to = tuple(orjson.loads(event.data)["to"]) if event.data else ()
+    return Posted(
+        id=make_id("m", log, seq),
+        room=stream.name,
+        seq=seq,
+        cursor=encode_mark(log, stream.epoch, seq),
+        at=rfc3339(event.at_ms),
+        visible_to=_visible_to(call, stream.name, to),
+        to=to,
+    )
+
+
 def _posted(tx: Tx, placed: Placed, visible_to: str, to: Named) -> Posted:
     stream = load_stream(tx, placed.log)
-    return Posted(
+    return Posted.trusted(
+        deduplicated=False,
         id=make_id("m", placed.log, placed.seq),
         room=placed.room,
         seq=placed.seq,

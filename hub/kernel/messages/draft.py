@@ -13,7 +13,7 @@ from hub.kernel.rooms.project import Entered
 from hub.storage.interface import Tx
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: freezing eighteen fields costs more than the rest of a send's rules
 class Draft:
     """Everything that will stand in `message.posted`, with recipients resolved to (name, id)."""
 

@@ -49,7 +49,7 @@ def loop_guard(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Draft:
     if kind not in MODEL_KINDS:
         if kind == "human":
             _lift(tx, entered.log)
-        return replace(draft, hops=0)
+        return replace(draft, hops=0) if draft.hops else draft
     if draft.kind == "answer" or draft.intent == "ack":
         return draft
     if draft.hops > MAX_HOPS:

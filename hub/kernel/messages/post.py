@@ -34,8 +34,7 @@ def post(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Placed:
 
 
 def _body(call: Call, draft: Draft) -> MessagePosted:
-    # model_construct: every field was validated with the request or resolved here, and this is the hot path
-    return MessagePosted.model_construct(
+    return MessagePosted.trusted(
         channel=draft.channel,
         to=tuple(name for name, _ in draft.to),
         mentions=tuple(name for name, _ in draft.mentions),

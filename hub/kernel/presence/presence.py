@@ -24,9 +24,9 @@ class PresenceBoard:
         self._dirty: set[int] = set()
         self._started = now_ms()
 
-    def heartbeat(self, agent: int) -> None:
+    def heartbeat(self, agent: int, now_ms: int | None = None) -> None:
         """Any call is a sign of life."""
-        self._seen[agent] = self._now_ms()
+        self._seen[agent] = self._now_ms() if now_ms is None else now_ms
         self._dirty.add(agent)
 
     def gone(self, agent: int) -> None:

@@ -1,0 +1,136 @@
+"""Servers under test, each in a process of its own on loopback: the hub, and the bare references."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REFERENCE = """
+import asyncio, sys, orjson, uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+async def echo(request: Request) -> Response:
+    body = orjson.loads(await request.body())
+    return Response(orjson.dumps({"ok": len(body["text"])}), 201, media_type="application/json")
+
+async def ws(socket):
+    await socket.accept("bridge.v1")
+    while True:
+        message = await socket.receive()
+        if message["type"] != "websocket.receive":
+            return
+        await socket.send({"type": "websocket.send", "text": message["text"]})
+
+app = Starlette(routes=[Route("/echo", echo, methods=["POST"]), WebSocketRoute("/ws", ws)])
+uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", ws="websockets-sansio",
+            ws_per_message_deflate=False, access_log=False, log_level="error", server_header=False, date_header=False)
+"""
+
+
+@dataclass
+class Server:
+    """A running server: its address, the token to use, its process."""
+
+    url: str
+    token: str
+    process: subprocess.Popen[bytes]
+    home: Path
+
+    @property
+    def ws(self) -> str:
+        return self.url.replace("http", "ws", 1)
+
+    def cpu_s(self) -> float:
+        """CPU seconds the process has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self) -> float:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, within_s: float = 20) -> None:
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise TimeoutError(f"nothing answers on port {port}")
+
+
+@contextmanager
+def reference() -> Iterator[Server]:
+    """Bare Starlette and WebSocket echo with the hub's own server settings."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-c", REFERENCE, str(port)])
+    try:
+        wait_for(port)
+        yield Server(f"http://127.0.0.1:{port}", "none", process, Path())
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def hub(home: Path | None = None) -> Iterator[Server]:
+    """A hub with everything on and its limiter raised."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as made:
+        where = home or Path(made)
+        port = free_port()
+        env = os.environ | {
+            "BRIDGE_HOME": str(where),
+            "BRIDGE_WRITES_PER_S": "10000000",
+            "BRIDGE_WRITE_BURST": "10000000",
+            "BRIDGE_READS_PER_S": "10000000",
+            "BRIDGE_LOG_LEVEL": "error",
+        }
+        command = [sys.executable, "-m", "mcp_bridge", "up", "--quiet", "--port", str(port)]
+        process = subprocess.Popen(command, env=env)
+        try:
+            until = time.monotonic() + 60
+            while not (where / "hub.json").exists():
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError("the hub did not start")
+                time.sleep(0.02)
+            info = json.loads((where / "hub.json").read_text())
+            yield Server(info["url"], (where / "token").read_text(), process, where)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def post(server: Server, path: str, fields: dict[str, object], token: str | None = None) -> dict[str, object]:
+    """One JSON call."""
+    request = urllib.request.Request(
+        server.url + path,
+        json.dumps(fields).encode(),
+        {"authorization": f"Bearer {token or server.token}", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        made: dict[str, object] = json.loads(answer.read())
+    return made
