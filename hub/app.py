@@ -19,7 +19,7 @@ from hub.core.call import Call
 from hub.core.errors import HubError, InternalError, NotFound
 from hub.kernel.agents.handlers import bootstrap
 from hub.log.log import HUB, create_stream, find_stream
-from hub.server import health, sse, websocket
+from hub.server import attend, health, sse, websocket
 from hub.server.answers import send_problem
 from hub.server.auth import Authenticator
 from hub.server.clock import HubClock
@@ -100,7 +100,13 @@ class HubApp:
         await self.store.open(features.migrations())
         await self.store.write(self._first_start)
         await self._restore()
-        routes = [*sse.routes(self), *websocket.routes(self), *health.routes(self), *self.extra_routes]
+        routes = [
+            *attend.routes(self),
+            *sse.routes(self),
+            *websocket.routes(self),
+            *health.routes(self),
+            *self.extra_routes,
+        ]
         self._pages = Starlette(routes=routes, exception_handlers={404: _no_route})
         try:
             async with AsyncExitStack() as stack:

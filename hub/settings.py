@@ -15,7 +15,19 @@ DEFAULT_PORT: Final = 7411
 PREFIX: Final = "BRIDGE_"
 # read by clients, setup and push, not by the hub itself
 CLIENT_NAMES: Final = frozenset(
-    {"URL", "TOKEN", "NAME", "ROOM", "PUSH_SOCKET", "PUSH", "AUTOJOIN", "QUIET_HOURS", "BOOTING"}
+    {
+        "URL",
+        "TOKEN",
+        "NAME",
+        "ROOM",
+        "PUSH_SOCKET",
+        "PUSH",
+        "AUTOJOIN",
+        "QUIET_HOURS",
+        "BOOTING",
+        "SESSION",
+        "HUB_WAIT_S",
+    }
 )
 
 
@@ -35,6 +47,7 @@ class Settings:
     home: Path = field(default_factory=default_home)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    fallback_port: bool = False
     database_url: str = ""
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()

@@ -61,7 +61,12 @@ def bind(settings: Settings) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((settings.host, settings.port))
+        try:
+            made.bind((settings.host, settings.port))
+        except OSError:
+            if not settings.fallback_port:
+                raise
+            made.bind((settings.host, 0))
         made.listen(2048)
     except OSError as error:
         made.close()

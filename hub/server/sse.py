@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S: Final = 15
 STUCK_S: Final = 10
-_HEADERS: Final = [
+HEADERS: Final = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
@@ -75,9 +75,9 @@ class _Stream:
         return subscription
 
     async def _run(self, subscription: Subscription, token: str, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await _write(send, b": connected\n\n")
-        gone = asyncio.create_task(_disconnected(receive))
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await write(send, b": connected\n\n")
+        gone = asyncio.create_task(disconnected(receive))
         pump = asyncio.create_task(self._pump(subscription, token, send))
         try:
             await asyncio.wait({gone, pump}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,11 +92,11 @@ class _Stream:
             while not draining.is_set():
                 stamp = tails.stamp
                 if batch := await subscription.next():
-                    await _write(send, sse(batch))
+                    await write(send, sse(batch))
                     continue
                 topics = subscription.topics
                 if not await tails.wait(topics, stamp, HEARTBEAT_S):
-                    await _write(send, b": still here\n\n")
+                    await write(send, b": still here\n\n")
                 elif tails.grown_since(topics[-2:], stamp):
                     await self._check(subscription, token)
             await send({"type": "http.response.body", "body": b""})
@@ -114,13 +114,13 @@ def _marks(cursor: str) -> Mapping[int, Mark]:
     return decode(cursor)
 
 
-async def _write(send: Send, body: bytes) -> None:
+async def write(send: Send, body: bytes) -> None:
     """Raises TimeoutError when the reader takes nothing for 10 s; it then resumes by its cursor."""
     async with asyncio.timeout(STUCK_S):
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

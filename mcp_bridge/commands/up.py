@@ -19,6 +19,7 @@ from mcp_bridge.serve import Served, run
 @click.command()
 @click.option("--host", help="Address to listen on (default 127.0.0.1; another one needs TLS or --behind-proxy).")
 @click.option("--port", type=int, help="Port to listen on (default 7411; 0 picks a free one).")
+@click.option("--fallback-port", is_flag=True, default=None, help="Take any free port when the port is in use.")
 @click.option(
     "--home", type=click.Path(path_type=Path), help="Data directory (default: BRIDGE_HOME or the platform's)."
 )

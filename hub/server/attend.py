@@ -1,0 +1,81 @@
+"""Attending: one open connection that stands for a client process.
+
+While it is open the agent is online; when it breaks the agent is gone at once, so the roster shows no ghosts. It also
+brings wake-ups: `event: wake` whenever something concerns the agent. A wake-up carries no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.routing import Route
+
+from hub.core.access import Principal
+from hub.core.errors import HubError, Invalid
+from hub.kernel.inbox.contract import CountUnread
+from hub.kernel.presence.presence import Reach
+from hub.log.log import HUB
+from hub.server.answers import send_problem
+from hub.server.security import Receive, Scope, Send
+from hub.server.sse import HEADERS, HEARTBEAT_S, disconnected, token_of, write
+
+if TYPE_CHECKING:
+    from hub.app import HubApp
+
+_REACHES: Final[dict[str, Reach]] = {"push": "push", "stream": "stream", "poll": "poll"}
+
+
+def routes(hub: HubApp) -> list[Route]:
+    return [Route("/v1/attend", _Attend(hub))]
+
+
+class _Attend:
+    def __init__(self, hub: HubApp) -> None:
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            principal, token = await token_of(self._hub, request)
+            reach = _REACHES.get(request.query_params.get("reach", "poll"))
+            if reach is None:
+                raise Invalid(f"'reach' is one of {', '.join(_REACHES)}")
+            self._hub.dispatch.limits.open("sockets", principal.agent)
+        except HubError as error:
+            await send_problem(error, scope, receive, send)
+            return
+        try:
+            with self._hub.dispatch.presence.connected(principal.agent, reach):
+                await self._run(principal, token, receive, send)
+        finally:
+            self._hub.dispatch.limits.close("sockets", principal.agent)
+            self._hub.dispatch.presence.gone(principal.agent)
+
+    async def _run(self, principal: Principal, token: str, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        gone = asyncio.create_task(disconnected(receive))
+        pump = asyncio.create_task(self._pump(principal, token, send))
+        try:
+            await asyncio.wait({gone, pump}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (gone, pump):
+                task.cancel()
+            await asyncio.gather(gone, pump, return_exceptions=True)
+
+    async def _pump(self, principal: Principal, token: str, send: Send) -> None:
+        dispatch = self._hub.dispatch
+        try:
+            while not dispatch.draining.is_set():
+                stamp = dispatch.tails.stamp
+                count = await dispatch.run(principal, CountUnread(), limited=False)
+                await write(send, b"event: wake\ndata: " + orjson.dumps(count.model_dump()) + b"\n\n")
+                while not await dispatch.tails.wait([-principal.agent, HUB], stamp, HEARTBEAT_S):
+                    await write(send, b": still here\n\n")
+                if token:
+                    await self._hub.authenticator.authenticate(token)
+            await send({"type": "http.response.body", "body": b""})
+        except (HubError, TimeoutError):
+            return

@@ -1,0 +1,642 @@
+"""`mcp-bridge mcp`: a relay between a client's stdio and the hub's /mcp. Standard library only, so that it answers at once.
+
+The handshake and every list are answered from a generated file before a hub is even there; everything else goes to
+the hub, one short-lived request each, always in the stateless protocol, whatever era the client speaks. So a hub
+restart needs no ceremony: the request is tried again with the same idempotency key.
+
+What it remembers: which results it wrote out completely. Their keys travel with the next call (`mab/ack`), and only
+then the hub counts their messages as read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from hub.settings import default_home
+
+MODERN = "2026-07-28"
+LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+META_VERSION = "io.modelcontextprotocol/protocolVersion"
+META_CLIENT = "io.modelcontextprotocol/clientInfo"
+META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+SETTLE_S = 2.0  # a process that lives shorter was only a probe and never registers
+HUB_WAIT_S = float(os.environ.get("BRIDGE_HUB_WAIT_S", "20"))
+NOT_CONFIRMED = (
+    "The hub could not be reached, so this was NOT confirmed: {what}. It may or may not have happened; calling again "
+    "with the same arguments is safe. Start the hub with `mcp-bridge up` if it does not come back by itself."
+)
+_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+Message = dict[str, Any]
+
+
+class HubGone(Exception):
+    """The hub did not answer."""
+
+
+class Cancelled(Exception):
+    """The client does not want this answer any more."""
+
+
+# --- where the hub is -----------------------------------------------------------------------------------------------
+
+
+class Hub:
+    """The hub to talk to: a given one (BRIDGE_URL), else the local one, started when none runs."""
+
+    def __init__(self, home: Path, url: str = "", token: str = "") -> None:
+        self.home = home
+        self._url = url
+        self._token = token
+        self._starting = threading.Lock()
+
+    @property
+    def local(self) -> bool:
+        return not self._url
+
+    def url(self) -> str:
+        """The address; raises HubGone when no local hub has written its file."""
+        if self._url:
+            return self._url
+        try:
+            return str(json.loads((self.home / "hub.json").read_text("utf-8"))["url"])
+        except (OSError, ValueError, KeyError):
+            raise HubGone("no hub is running") from None
+
+    def token(self) -> str:
+        """The local user's token, or the one given."""
+        if self._token:
+            return self._token
+        try:
+            return (self.home / "token").read_text("utf-8").strip()
+        except OSError:
+            raise HubGone("no token") from None
+
+    def answers(self) -> bool:
+        """Whether something healthy answers at the address."""
+        try:
+            with open_connection(self.url(), 2) as connection:
+                connection.request("GET", "/livez")
+                return connection.getresponse().status == 200
+        except (HubGone, OSError, http.client.HTTPException):
+            return False
+
+    def ensure(self, wait_s: float = HUB_WAIT_S) -> None:
+        """Make sure a hub answers, starting the local one if need be. Raises HubGone after `wait_s`."""
+        until = time.monotonic() + wait_s
+        started = False
+        with self._starting:
+            while not self.answers():
+                if self.local and not started:
+                    started = True
+                    self._start()
+                if time.monotonic() > until:
+                    raise HubGone(f"no hub answers for {self.home if self.local else self._url}")
+                time.sleep(0.05)
+
+    def _start(self) -> None:
+        """Start a hub that outlives this session; when two try, the data directory's lock lets one win."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "mcp_bridge", "up", "--quiet", "--fallback-port", "--idle-stop-s", "1800"]
+        with (self.home / "hub.log").open("ab") as log:
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | {"BRIDGE_HOME": str(self.home)},
+                cwd=str(self.home),
+            )
+
+
+@contextlib.contextmanager
+def open_connection(url: str, timeout_s: float) -> Iterator[http.client.HTTPConnection]:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def call_json(
+    url: str, token: str, method: str, path: str, body: Message | None = None, timeout_s: float = 20
+) -> Message:
+    """One call of the hub's HTTP API. Raises HubGone, or PermissionError for a token that is not valid."""
+    headers = {"authorization": f"Bearer {token}"}
+    payload = None
+    if body is not None:
+        payload = json.dumps(body).encode()
+        headers["content-type"] = "application/json"
+    try:
+        with open_connection(url, timeout_s) as connection:
+            connection.request(method, path, payload, headers)
+            answer = connection.getresponse()
+            made = json.loads(answer.read() or b"{}")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise HubGone(str(error)) from error
+    if answer.status == 401:
+        raise PermissionError("the token is not valid")
+    if answer.status >= 500:
+        raise HubGone(str(made.get("detail", answer.status)))
+    if answer.status >= 400:
+        raise ValueError(made.get("detail", f"the hub answered {answer.status}"))
+    found: Message = made
+    return found
+
+
+# --- who we are -----------------------------------------------------------------------------------------------------
+
+
+def slug(text: str) -> str:
+    """A valid name from any text."""
+    made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:40].strip("-._")
+    return made or "agent"
+
+
+def project_directory(environment: dict[str, str]) -> Path:
+    """The project this session works in: what the client says, else the git root above the working directory."""
+    if named := environment.get("CLAUDE_PROJECT_DIR"):
+        return Path(named)
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+
+
+class Slot:
+    """Tells sessions of one client in one project apart when the client names none: the first free number."""
+
+    def __init__(self, home: Path, key: str) -> None:
+        self._held: Any = None
+        self.number = 0
+        try:
+            import fcntl
+        except ImportError:  # Windows: the process tells them apart
+            self.number = os.getppid()
+            return
+        folder = home / "slots"
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1000):
+            file = (folder / f"{key}-{number}").open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                continue
+            self._held, self.number = file, number
+            return
+
+
+class Identity:
+    """Client + session + project → the same agent after restart, resume and compaction."""
+
+    def __init__(self, home: Path, client: str, name: str, room: str, environment: dict[str, str]) -> None:
+        project = project_directory(environment)
+        session = environment.get("CLAUDE_CODE_SESSION_ID") or environment.get("BRIDGE_SESSION") or ""
+        base = hashlib.sha256(f"{client}\0{project}\0{name}".encode()).hexdigest()[:16]
+        self._slot = None if session else Slot(home, base)
+        tail = session or str(self._slot.number if self._slot else 0)
+        self.key = hashlib.sha256(f"{base}\0{tail}".encode()).hexdigest()[:24]
+        short = {"claude-code": "claude", "claude-ai": "claude", "codex-mcp-client": "codex"}.get(client, client)
+        at_home = project in (Path.home(), Path("/"))
+        self.name = name or slug(short if at_home else f"{short}-{project.name}")
+        self.room = room or ("" if at_home or environment.get("BRIDGE_AUTOJOIN") == "0" else slug(project.name))
+        self.title = f"{client} in {project.name}"[:120]
+
+
+# --- the relay ------------------------------------------------------------------------------------------------------
+
+
+class Relay:
+    """Reads frames from `source`, writes frames to `sink`; every request runs in a thread of its own."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        source: BinaryIO,
+        sink: BinaryIO,
+        *,
+        name: str = "",
+        room: str = "",
+        static: Message | None = None,
+    ) -> None:
+        self._hub = hub
+        self._source = source
+        self._sink = sink
+        self._wanted = (name, room)
+        self._static = static if static is not None else generated()
+        self._writing = threading.Lock()
+        self._entering = threading.Lock()
+        self._agent = self._agent_token = ""
+        self._identity: Identity | None = None
+        self._client: Message = {"name": "unknown", "version": "0"}
+        self._capabilities: Message = {}
+        self._legacy = False
+        self._boot = uuid.uuid4().hex
+        self._count = 0
+        self._done: list[str] = []
+        self._waits: dict[str, str] = {}
+        self._running: dict[Any, Callable[[], None]] = {}
+        self._subscribed: set[str] = set()
+        self._started = time.monotonic()
+        self._attending = False
+        self._over = threading.Event()
+
+    # --- frames -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until the client closes its end."""
+        for line in self._source:
+            if line.strip():
+                self._frame(line)
+        self._over.set()
+
+    def _frame(self, line: bytes) -> None:
+        try:
+            frame = json.loads(line)
+        except (ValueError, RecursionError):
+            self.write({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not valid JSON"}})
+            return
+        if not isinstance(frame, dict) or not isinstance(frame.get("method"), str):
+            if isinstance(frame, dict) and ("result" in frame or "error" in frame):
+                return  # an answer to a request we never make
+            self._fail(frame.get("id") if isinstance(frame, dict) else None, -32600, "not a JSON-RPC request")
+            return
+        if "id" not in frame:
+            self._notification(frame)
+        elif (answer := self._answer_at_once(frame)) is not None:
+            self.write({"jsonrpc": "2.0", "id": frame["id"], **answer})
+        else:
+            threading.Thread(target=self._forward, args=(frame,), daemon=True).start()
+
+    def write(self, frame: Message) -> bool:
+        """Write one frame whole; false when the client is gone."""
+        data = json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        with self._writing:
+            try:
+                self._sink.write(data)
+                self._sink.flush()
+            except (OSError, ValueError):
+                self._over.set()
+                return False
+        return True
+
+    def _fail(self, request: Any, code: int, message: str) -> None:
+        self.write({"jsonrpc": "2.0", "id": request, "error": {"code": code, "message": message}})
+
+    def _notification(self, frame: Message) -> None:
+        if frame["method"] == "notifications/cancelled":
+            stop = self._running.pop((frame.get("params") or {}).get("requestId"), None)
+            if stop is not None:
+                stop()
+
+    # --- what needs no hub ------------------------------------------------------------------------------------------
+
+    def _answer_at_once(self, frame: Message) -> Message | None:
+        method, params = frame["method"], frame.get("params", {})
+        if not isinstance(params, dict):
+            return {"error": {"code": -32602, "message": "params must be an object"}}
+        if method == "initialize":
+            return {"result": self._initialize(params)}
+        self._note_client(params.get("_meta") or {})
+        if method == "ping" or (self._legacy and method == "logging/setLevel"):
+            return {"result": {}}
+        if method == "resources/subscribe" or method == "resources/unsubscribe":
+            return self._subscribe(method, params)
+        if method in self._static:
+            if method == "tools/list":
+                self._settle_later()
+            return {"result": self._for_era(json.loads(json.dumps(self._static[method])))}
+        return None
+
+    def _initialize(self, params: Message) -> Message:
+        self._legacy = True
+        asked = str(params.get("protocolVersion", ""))
+        self._client = params.get("clientInfo") or self._client
+        self._capabilities = params.get("capabilities") or {}
+        shown: Message = json.loads(json.dumps(self._static["initialize"]))
+        shown["protocolVersion"] = asked if asked in LEGACY else LEGACY[0]
+        shown["capabilities"]["resources"]["subscribe"] = True
+        shown["capabilities"]["tools"]["listChanged"] = True
+        return shown
+
+    def _note_client(self, meta: Message) -> None:
+        if not self._legacy:
+            self._client = meta.get(META_CLIENT) or self._client
+            self._capabilities = meta.get(META_CAPABILITIES) or self._capabilities
+
+    def _for_era(self, result: Message) -> Message:
+        """What the newer protocol adds to results, taken out for handshake-era clients."""
+        if self._legacy:
+            for name in ("resultType", "ttlMs", "cacheScope"):
+                result.pop(name, None)
+            meta = result.get("_meta")
+            if isinstance(meta, dict):
+                meta.pop("io.modelcontextprotocol/serverInfo", None)
+                if not meta:
+                    del result["_meta"]
+        return result
+
+    def _subscribe(self, method: str, params: Message) -> Message:
+        uri = str(params.get("uri", ""))
+        if method == "resources/subscribe":
+            first = not self._subscribed
+            self._subscribed.add(uri)
+            if first:
+                threading.Thread(target=self._listen, daemon=True).start()
+        else:
+            self._subscribed.discard(uri)
+        return {"result": {}}
+
+    # --- entering ---------------------------------------------------------------------------------------------------
+
+    def _settle_later(self) -> None:
+        """Register once the tool list was served and the process has proved to be no probe."""
+        wait_s = max(0.0, SETTLE_S - (time.monotonic() - self._started))
+
+        def settle() -> None:
+            if not self._over.wait(wait_s):
+                with contextlib.suppress(HubGone, PermissionError, ValueError):
+                    self.enter()
+
+        threading.Thread(target=settle, daemon=True).start()
+
+    def enter(self, *, again: bool = False) -> None:
+        """Make sure we are an agent with a token, present, and in the project's room. Raises HubGone."""
+        with self._entering:
+            if self._agent_token and not again:
+                return
+            self._hub.ensure()
+            if self._identity is None:
+                name, room = self._wanted
+                client = str(self._client.get("name", "unknown"))
+                self._identity = Identity(self._hub.home, client, name, room, dict(os.environ))
+            self._register(self._identity)
+        if not self._attending:
+            self._attending = True
+            threading.Thread(target=self._attend, daemon=True).start()
+
+    def _register(self, who: Identity) -> None:
+        if not self._hub.local and not self._wanted[0]:
+            self._agent_token = self._hub.token()  # a remote hub gave us an agent's own token
+        else:
+            body = {"identity": who.key, "name": who.name, "kind": "code", "title": who.title}
+            made = call_json(self._hub.url(), self._hub.token(), "POST", "/v1/agents/enter", body)
+            self._agent, self._agent_token = made["agent"], made["token"]
+            if made.get("renamed"):
+                note(f"the name {who.name} is in use; this session is {self._agent}")
+        if who.room:
+            try:
+                join = {"create": True}
+                call_json(self._hub.url(), self._agent_token, "POST", f"/v1/rooms/{who.room}/join", join)
+            except ValueError as error:
+                note(f"did not join {who.room}: {error}")
+                who.room = ""
+
+    def _attend(self) -> None:
+        """Hold presence as long as this process lives."""
+        while not self._over.is_set():
+            try:
+                with open_connection(self._hub.url(), 40) as connection:
+                    connection.request(
+                        "GET", "/v1/attend?reach=poll", headers={"authorization": f"Bearer {self._agent_token}"}
+                    )
+                    answer = connection.getresponse()
+                    while answer.status == 200 and answer.fp.readline():
+                        pass
+                if answer.status == 401:
+                    self.enter(again=True)
+            except (HubGone, OSError, http.client.HTTPException, PermissionError, ValueError):
+                pass
+            self._over.wait(1)
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def _forward(self, frame: Message) -> None:
+        request = frame["id"]
+        key, acknowledged = self._prepare(frame)
+        try:
+            answer = self._ask(frame)
+        except Cancelled:
+            return
+        except HubGone as error:
+            self._not_confirmed(frame, str(error))
+            return
+        except PermissionError as error:
+            self._fail(request, -32001, f"{error}; get a new one from whoever runs the hub")
+            return
+        finally:
+            self._running.pop(request, None)
+        if "result" in answer:
+            answer["result"] = self._for_era(answer["result"])
+        if self.write(answer):
+            with self._entering:
+                self._done = [k for k in self._done if k not in acknowledged]
+            self._written(frame, key, answer.get("result") or {})
+
+    def _prepare(self, frame: Message) -> tuple[str, list[str]]:
+        """Fill in what the stateless protocol wants with every request, and the key of a tool call."""
+        params = frame.setdefault("params", {})
+        meta = params.setdefault("_meta", {})
+        meta.setdefault(META_VERSION, MODERN)
+        if self._legacy:
+            meta[META_VERSION] = MODERN
+            meta[META_CLIENT] = self._client
+            meta[META_CAPABILITIES] = self._capabilities
+        meta.setdefault(META_CAPABILITIES, {})
+        key, done = "", list(self._done)
+        if frame["method"] == "tools/call":
+            self._count += 1
+            key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{self._count:08d}")
+            meta["mab/key"], meta["mab/ack"] = key, done
+        return key, done
+
+    def _written(self, frame: Message, key: str, result: Message) -> None:
+        """The client has this answer: its key counts as done; a task's key when its result was written."""
+        if result.get("resultType") == "task":
+            self._waits[str(result.get("taskId"))] = key
+        elif key:
+            self._done.append(key)
+        elif frame["method"] == "tasks/get" and result.get("status") == "completed":
+            self._done += filter(None, [self._waits.pop(str(result.get("taskId")), "")])
+
+    def _not_confirmed(self, frame: Message, reason: str) -> None:
+        what = f"{frame['params'].get('name', frame['method'])} ({reason})"
+        text = NOT_CONFIRMED.format(what=what)
+        if frame["method"] == "tools/call":
+            result: Message = {"content": [{"type": "text", "text": text}], "isError": True}
+            if not self._legacy:
+                result["resultType"] = "complete"
+            self.write({"jsonrpc": "2.0", "id": frame["id"], "result": result})
+        else:
+            self._fail(frame["id"], -32603, text)
+
+    def _ask(self, frame: Message) -> Message:
+        """The hub's answer, tried again over hub restarts with the same key until it is clear that no hub comes."""
+        until = time.monotonic() + HUB_WAIT_S * 1.5
+        renewed = False
+        while True:
+            self.enter()
+            try:
+                return self._post(frame)
+            except PermissionError:
+                if renewed:
+                    raise
+                renewed = True
+                self.enter(again=True)
+            except HubGone:
+                if time.monotonic() > until:
+                    raise
+                self._hub.ensure(max(1.0, until - time.monotonic()))
+                if self._legacy:  # another hub process, maybe another version
+                    self.write({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+
+    def _post(self, frame: Message) -> Message:
+        """One POST to /mcp; notifications on its stream go straight to the client."""
+        params, method = frame["params"], frame["method"]
+        headers = {
+            "authorization": f"Bearer {self._agent_token}",
+            "content-type": "application/json",
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": MODERN,
+            "mcp-method": method,
+            "bridge-reader": self._boot,
+        }
+        named = params.get(_NAMED.get(method, "taskId" if method.startswith("tasks/") else ""))
+        if named is not None:
+            headers["mcp-name"] = header_value(str(named))
+        if self._identity is not None and self._identity.room:
+            headers["bridge-room"] = self._identity.room
+        stopped = threading.Event()
+        try:
+            with open_connection(self._hub.url(), 700) as connection:
+                connection.request("POST", "/mcp", json.dumps(frame).encode(), headers)
+
+                def stop() -> None:
+                    stopped.set()
+                    with contextlib.suppress(OSError, AttributeError):
+                        connection.sock.shutdown(2)
+
+                self._running[frame["id"]] = stop
+                return self._read(connection.getresponse(), frame)
+        except (OSError, http.client.HTTPException, AttributeError) as error:
+            if stopped.is_set():
+                raise Cancelled from error
+            raise HubGone(f"{type(error).__name__}") from error
+
+    def _read(self, answer: http.client.HTTPResponse, frame: Message) -> Message:
+        if answer.status == 401:
+            raise PermissionError("the token is not valid")
+        if "text/event-stream" in (answer.getheader("content-type") or ""):
+            for line in answer:
+                if line.startswith(b"data:"):
+                    message: Message = json.loads(line[5:])
+                    if "id" in message and "method" not in message:
+                        return message
+                    self.write(message)
+            raise HubGone("the answer broke off")
+        raw = answer.read()
+        try:
+            made: Message = json.loads(raw)
+        except ValueError:
+            raise HubGone(f"status {answer.status}") from None
+        if "jsonrpc" not in made:
+            if answer.status >= 500:
+                raise HubGone(str(made.get("detail", answer.status)))
+            text = str(made.get("detail", answer.status))
+            return {"jsonrpc": "2.0", "id": frame["id"], "error": {"code": -32603, "message": text}}
+        made["id"] = frame["id"]
+        return made
+
+    # --- notifications for handshake-era subscribers ------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Follow resource changes for a client that subscribed; opened again when the hub comes back."""
+        while self._subscribed and not self._over.is_set():
+            uris = sorted(self._subscribed)
+            frame: Message = {
+                "jsonrpc": "2.0",
+                "id": f"listen-{self._boot}",
+                "method": "subscriptions/listen",
+                "params": {"notifications": {"resourceSubscriptions": uris}},
+            }
+            self._prepare(frame)
+            with contextlib.suppress(HubGone, PermissionError, Cancelled, ValueError):
+                self.enter()
+                self._post(frame)
+            self._over.wait(1)
+
+
+def header_value(text: str) -> str:
+    """A value for Mcp-Name: as it is when plain ASCII, else base64 in the protocol's own marker."""
+    if text.isascii() and text.isprintable() and text == text.strip():
+        return text
+    import base64
+
+    return "=?base64?" + base64.b64encode(text.encode()).decode() + "?="
+
+
+def generated() -> Message:
+    """The handshake and lists as the server gives them, made by `python -m mcp_bridge.generate`."""
+    made: Message = json.loads((Path(__file__).parent / "generated.json").read_text("utf-8"))
+    return made
+
+
+def note(text: str) -> None:
+    """A line for people, on stderr: stdout belongs to the protocol."""
+    print(f"mcp-bridge: {text}", file=sys.stderr, flush=True)
+
+
+def arguments(argv: list[str]) -> dict[str, str]:
+    """`--name NAME --room ROOM`; exits with 2 for anything else."""
+    found = {"name": os.environ.get("BRIDGE_NAME", ""), "room": os.environ.get("BRIDGE_ROOM", "")}
+    rest = list(argv)
+    while rest:
+        option, _, value = rest.pop(0).partition("=")
+        if option in ("-h", "--help"):
+            print(USAGE)
+            raise SystemExit(0)
+        if option not in ("--name", "--room") or not (value or rest):
+            note(f"unknown or incomplete option {option!r}\n{USAGE}")
+            raise SystemExit(2)
+        found[option[2:]] = value or rest.pop(0)
+    return found
+
+
+USAGE = """Usage: mcp-bridge mcp [--name NAME] [--room ROOM]
+
+Serve MCP over stdio. This is what clients are configured with, for example:
+
+  claude mcp add --scope user bridge -- mcp-bridge mcp
+
+  --name NAME  the agent's name (default: made from client and project, stable over restarts)
+  --room ROOM  the room to join by itself (default: the project's name; BRIDGE_AUTOJOIN=0 joins none)
+
+Starts a local hub when none runs. BRIDGE_URL and BRIDGE_TOKEN name a remote one."""
+
+
+def main(argv: list[str]) -> None:
+    """Relay until the client ends."""
+    options = arguments(argv)
+    home = Path(os.environ.get("BRIDGE_HOME") or default_home())
+    hub = Hub(home, os.environ.get("BRIDGE_URL", "").rstrip("/"), os.environ.get("BRIDGE_TOKEN", ""))
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: os._exit(0))  # the hub sees the connection end; nothing is held here
+    relay = Relay(hub, sys.stdin.buffer, sys.stdout.buffer, name=options["name"], room=options["room"])
+    relay.run()
+    os._exit(0)
