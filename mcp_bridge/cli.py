@@ -16,6 +16,7 @@ from hub.storage.interface import StoreError
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("mcp_bridge.commands.up:up", "Start the hub and print what to do next."),
     "open": ("mcp_bridge.commands.up:open_page", "Print (or open) a one-time link to the dashboard."),
+    "demo": ("mcp_bridge.demo.run:demo", "Three agents talk while you watch."),
     "send": ("mcp_bridge.commands.talk:send", "Send a message to a room or an agent."),
     "poll": ("mcp_bridge.commands.talk:poll", "Show what is new for you."),
     "tail": ("mcp_bridge.commands.talk:tail", "Follow a room live."),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any
 
-T = TypeVar("T")
 _STEP_S = 0.02
 
 
-async def eventually(check: Callable[[], Awaitable[T] | T], *, within_s: float = 10, what: str = "") -> T:
+async def eventually(check: Callable[[], Awaitable[Any] | Any], *, within_s: float = 10, what: str = "") -> Any:
     """The first truthy result of `check`. Fails with the last result, or the last error, when time runs out."""
     deadline = time.monotonic() + within_s
     last: object = None
@@ -28,7 +27,7 @@ async def eventually(check: Callable[[], Awaitable[T] | T], *, within_s: float =
         await asyncio.sleep(_STEP_S)
 
 
-def eventually_sync(check: Callable[[], T], *, within_s: float = 10, what: str = "") -> T:
+def eventually_sync(check: Callable[[], Any], *, within_s: float = 10, what: str = "") -> Any:
     """Like `eventually`, for code without an event loop."""
     deadline = time.monotonic() + within_s
     last: object = None
