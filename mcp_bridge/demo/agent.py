@@ -51,6 +51,7 @@ async def planner(client: Client) -> None:
         client,
         "send",
         text=f"It is {version}. Please draft the notes and hand them to the reviewer.",
+        room=ROOM,
         to=["writer"],
         intent="request",
     )
@@ -66,6 +67,7 @@ async def writer(client: Client) -> None:
         client,
         "send",
         text="Handover to reviewer. Done: draft of the notes, three points. Open: the wording of point two. Next: your check.",
+        room=ROOM,
         to=["reviewer"],
         intent="request",
         needs_ack=True,
