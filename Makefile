@@ -20,9 +20,17 @@ up: env  ## start the hub and print what to do next
 demo: env  ## three agents hold a conversation, live
 	$(BIN)/mcp-bridge demo
 
-test: env  ## all tests
-	$(BIN)/python -m pytest -n 2 -m "not faults and not browser and not display and not client" tests
-	$(BIN)/python -m pytest -m "not faults and (browser or display or client)" tests
+test: env  ## all tests (a few minutes)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults" tests
+
+faults: env  ## long reliability tier
+	$(BIN)/python -m pytest -m faults tests
+
+bench: env  ## benchmarks as ratios against references of the same run
+	$(BIN)/python -m bench
+
+docs: env  ## generated reference pages
+	$(BIN)/python -m mcp_bridge.reference
 
 quick:  ## what every commit must pass: lint, types, layers, fast tests
 	$(BIN)/ruff check -q .
@@ -34,4 +42,4 @@ quick:  ## what every commit must pass: lint, types, layers, fast tests
 lint: env  ## ruff, mypy, import-linter
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-.PHONY: help env up demo test quick lint
+.PHONY: help env up demo test faults bench docs quick lint

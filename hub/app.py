@@ -19,7 +19,7 @@ from hub.core.call import Call
 from hub.core.errors import HubError, InternalError, NotFound
 from hub.kernel.agents.handlers import bootstrap
 from hub.log.log import HUB, create_stream, find_stream
-from hub.server import attend, health, sse, websocket
+from hub.server import attend, health, sse, timers, websocket
 from hub.server.answers import send_problem
 from hub.server.auth import Authenticator
 from hub.server.clock import HubClock
@@ -110,6 +110,7 @@ class HubApp:
         self._pages = Starlette(routes=routes, exception_handlers={404: _no_route})
         try:
             async with AsyncExitStack() as stack:
+                await stack.enter_async_context(timers.ticking(self))
                 for background in self.backgrounds:
                     await stack.enter_async_context(background(self))
                 self._ready = True

@@ -57,3 +57,8 @@ def migrations() -> list[Migration]:
 def projection_tables() -> list[str]:
     """Tables rebuilt from the log; each has the column `log` first."""
     return [table for module in _modules("schema") for table in getattr(module, "PROJECTIONS", [])]
+
+
+def event_tables() -> list[str]:
+    """Projection tables whose rows go with their event (column `seq`) when it is trimmed."""
+    return [table for module in _modules("schema") for table in getattr(module, "BY_EVENT", [])]

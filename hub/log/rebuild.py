@@ -14,7 +14,7 @@ from hub.storage.interface import Tx
 Rows = Mapping[str, list[list[Any]]]
 
 
-def dump(tx: Tx, log: int, tables: Sequence[str]) -> Rows:
+def dump(tx: Tx, log: int, tables: Sequence[str]) -> dict[str, list[list[Any]]]:
     """All projection rows of a stream by table, in a stable order. Blobs are base64."""
     return {
         table: sorted(
@@ -23,6 +23,19 @@ def dump(tx: Tx, log: int, tables: Sequence[str]) -> Rows:
         )
         for table in tables
     }
+
+
+def insert(tx: Tx, rows: Rows) -> None:
+    """Put dumped rows back."""
+    for table, some in rows.items():
+        for row in some:
+            tx.stage(cast("Any", table), tuple(_value(value) for value in row))
+
+
+def clear(tx: Tx, log: int, tables: Sequence[str]) -> None:
+    """Delete a stream's projection rows."""
+    for table in tables:
+        tx.run(_delete(table), log=log)
 
 
 def save_snapshot(tx: Tx, log: int, seq: int, rows: Rows) -> None:
@@ -36,17 +49,16 @@ def save_snapshot(tx: Tx, log: int, seq: int, rows: Rows) -> None:
     )
 
 
-def rebuild(tx: Tx, log: int, tables: Sequence[str]) -> None:
+def rebuild(tx: Tx, log: int, tables: Sequence[str], by_event: Sequence[str] = ()) -> None:
     """Delete a stream's projection rows and make them again from its snapshot and its events."""
-    for table in tables:
-        tx.run(_delete(table), log=log)
+    clear(tx, log, tables)
     snapshot = tx.row("select rows from snapshot where log = :log", log=log)
     if snapshot is not None:
-        for table, rows in orjson.loads(bytes(snapshot[0])).items():
-            for row in rows:
-                tx.stage(table, tuple(_value(value) for value in row))
-    assert load_stream(tx, log).log == log
+        insert(tx, orjson.loads(bytes(snapshot[0])))
     replay(tx, log)
+    floor = load_stream(tx, log).floor
+    for table in by_event:
+        tx.run(_delete_upto(table), log=log, floor=floor)
 
 
 def _plain(value: Any) -> Any:
@@ -63,3 +75,7 @@ def _select(table: str) -> Any:  # table names come from the schema modules, nev
 
 def _delete(table: str) -> Any:
     return f"delete from {table} where log = :log"
+
+
+def _delete_upto(table: str) -> Any:
+    return f"delete from {table} where log = :log and seq <= :floor"

@@ -3,6 +3,7 @@
 from hub.storage.interface import Migration
 
 PROJECTIONS = ["notice"]
+BY_EVENT = ["notice"]
 MIGRATIONS = [
     Migration(
         "inbox-0001",

@@ -123,6 +123,8 @@ class MessagePosted(EventBody):
                 "thread": self.thread,
                 "from_kind": self.from_kind,
                 "hops": self.hops,
+                "to": self.to,
+                "expires_at_ms": self.expires_at_ms,
             }
         )
 

@@ -3,6 +3,7 @@
 from hub.storage.interface import Migration
 
 PROJECTIONS = ["message", "reaction", "accepted"]
+BY_EVENT = ["message", "reaction", "accepted"]
 MIGRATIONS = [
     Migration(
         "messages-0001",

@@ -1,0 +1,80 @@
+"""The hub's clockwork: runs housekeeping as long as the hub does. Everything it does survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from hub import features
+from hub.core.call import Call
+from hub.core.errors import HubError
+from hub.kernel import housekeeping
+from hub.storage.interface import Tx
+
+if TYPE_CHECKING:
+    from hub.app import HubApp
+
+log = logging.getLogger(__name__)
+Chore = Callable[[Tx, Call], bool]
+TICK_S: Final = 0.5
+
+
+class Clockwork:
+    """Chores with how often each is due, in seconds. `run_due` is what tests call."""
+
+    def __init__(self, hub: HubApp) -> None:
+        self._hub = hub
+        tables, by_event = features.projection_tables(), features.event_tables()
+        self.chores: list[tuple[float, Chore]] = [
+            (0.5, housekeeping.expire_messages),
+            (0.5, housekeeping.redeliver),
+            (60, housekeeping.forget_keys),
+            (30, partial(housekeeping.trim_rooms, tables=tables, by_event=by_event)),
+            (15, self._save_presence),
+        ]
+        self._last: dict[int, int] = {}
+
+    async def run_due(self) -> None:
+        """Run every chore whose time has come, until none has more to do."""
+        now_ms = self._hub.system_call().now_ms
+        for number, (every_s, chore) in enumerate(self.chores):
+            if now_ms - self._last.get(number, 0) >= every_s * 1000:
+                self._last[number] = now_ms
+                await self._run(chore)
+
+    async def _run(self, chore: Chore) -> None:
+        more = True
+        while more:
+            call = self._hub.system_call()
+            more = await self._hub.store.write(lambda tx, call=call: chore(tx, call))  # type: ignore[misc]
+
+    def _save_presence(self, tx: Tx, call: Call) -> bool:
+        housekeeping.save_presence(tx, self._hub.dispatch.presence.take_dirty())
+        return False
+
+
+@asynccontextmanager
+async def ticking(hub: HubApp) -> AsyncIterator[None]:
+    """Run the clockwork beside the hub."""
+    clockwork = Clockwork(hub)
+    hub.dispatch.provide(clockwork)
+
+    async def tick() -> None:
+        while True:
+            try:
+                await clockwork.run_due()
+            except HubError as error:
+                log.warning("housekeeping will be tried again: %s", error.detail)
+            await asyncio.sleep(TICK_S)
+
+    task = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
