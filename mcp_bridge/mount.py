@@ -12,7 +12,8 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, ServerEvent
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl
-from starlette.routing import Mount
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.app import HubApp
 from hub.client import LocalCaller
@@ -62,6 +63,16 @@ class HubTokens:
         )
 
 
+class _Whole:
+    """An app behind one path: every method, with its own middleware, and nothing beside that path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
 def add_mcp(hub: HubApp) -> BridgeServer:
     """Serve MCP at /mcp for both protocol eras. Host and Origin are checked by the hub for every route."""
 
@@ -82,7 +93,7 @@ def add_mcp(hub: HubApp) -> BridgeServer:
     app = server.streamable_http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
     )
-    hub.mount([Mount("/", app=app)])
+    hub.mount([Route("/mcp", _Whole(app))])
     hub.add_background(lambda running: _running(running, server, bus, legacy))
     return server
 
