@@ -33,6 +33,22 @@ class Growth:
     rewritten: bool = False
 
 
+def merge_growth(growth: Sequence[tuple[int, int, bytes]]) -> tuple[Growth, ...]:
+    """What one transaction added, per stream."""
+    by_log: dict[int, list[tuple[int, bytes]]] = {}
+    for stream, seq, frame in growth:
+        by_log.setdefault(stream, []).append((seq, frame))
+    return tuple(
+        Growth(
+            log=stream,
+            head=max(seq for seq, _ in marks),
+            frames=tuple(mark for mark in marks if mark[1]),
+            rewritten=any(seq < 0 for seq, _ in marks),
+        )
+        for stream, marks in by_log.items()
+    )
+
+
 class Tx(Protocol):
     """One transaction body's view of the store. Dies with the body; never hands out a cursor."""
 

@@ -24,7 +24,7 @@ from typing import Any, Final, LiteralString, TypeVar, cast
 
 from hub.core.errors import HubError, ReadOnly, StorageFull, Unavailable
 from hub.storage.directory import DirectoryLock, refuse_network_file_system
-from hub.storage.interface import Growth, Migration, Row, Store, StoreError, Tx
+from hub.storage.interface import Growth, Migration, Row, Store, StoreError, Tx, merge_growth
 from hub.storage.migrate import apply_migrations
 
 T = TypeVar("T")
@@ -326,6 +326,8 @@ class SqliteStore(Store):
 
     async def drain(self) -> None:
         """Finish what was accepted, then close."""
+        if self._closed:
+            return
         self._closed = True
         await self._idle.wait()
         self._commits.put(None)
@@ -457,7 +459,7 @@ class SqliteStore(Store):
         self._retry_one_by_one([first])
 
     def _commit(self, tx: _WriteTx, jobs: list[_Job]) -> None:
-        growth = _merge(tx.growth)
+        growth = merge_growth(tx.growth)
         if not tx.written:
             self._writer.execute("commit").close()
             self._finish(jobs, None, growth)
@@ -565,18 +567,3 @@ def _storage_error(error: BaseException) -> HubError:
         made = Unavailable(_UNKNOWN, retry_after_s=1)
     made.__cause__ = error
     return made
-
-
-def _merge(growth: Sequence[tuple[int, int, bytes]]) -> tuple[Growth, ...]:
-    by_log: dict[int, list[tuple[int, bytes]]] = {}
-    for stream, seq, frame in growth:
-        by_log.setdefault(stream, []).append((seq, frame))
-    return tuple(
-        Growth(
-            log=stream,
-            head=max(seq for seq, _ in marks),
-            frames=tuple(mark for mark in marks if mark[1]),
-            rewritten=any(seq < 0 for seq, _ in marks),
-        )
-        for stream, marks in by_log.items()
-    )

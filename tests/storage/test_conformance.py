@@ -1,0 +1,155 @@
+"""One suite every store must pass: SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from hub.core.errors import Conflict
+from hub.log.schema import MIGRATIONS
+from hub.storage.interface import Growth, Migration, Store, StoreError, Tx
+from hub.storage.postgres import PostgresStore
+from hub.storage.sqlite import SqliteStore
+from tests.support.postgres import postgres_server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+SCHEMA = [
+    *MIGRATIONS,
+    Migration("test-1", "create table thing (log {int} not null, name {text}, primary key (log));\n"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+async def fresh_database(url: str) -> str:
+    """A new database on the server."""
+    connection = await asyncpg.connect(url)
+    name = f"t{await connection.fetchval('select count(*) from pg_database')}"
+    await connection.execute(f"create database {name}")
+    await connection.close()
+    return url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(
+    tmp_path: Path, request: pytest.FixtureRequest, server: str, anyio_backend: str
+) -> AsyncIterator[Store]:
+    made: Store = SqliteStore(tmp_path) if request.param == "sqlite" else PostgresStore(await fresh_database(server))
+    await made.open(SCHEMA)
+    yield made
+    await made.drain()
+
+
+def put(tx: Tx, number: int, name: str = "x") -> None:
+    tx.stage("thing", (number, name))
+
+
+def names(tx: Tx) -> list[str]:
+    return [row[0] for row in tx.rows("select name from thing order by log")]
+
+
+async def test_a_body_sees_what_it_staged(store: Store) -> None:
+    def body(tx: Tx) -> list[str]:
+        put(tx, 1, "a")
+        tx.defer("k", "update thing set name = :name where log = 1", name="b")
+        return names(tx)
+
+    assert await store.write(body) == ["b"]
+    assert await store.read(names) == ["b"]
+
+
+async def test_a_failing_body_leaves_nothing_and_the_others_stay(store: Store) -> None:
+    growths: list[Growth] = []
+    store.on_growth = growths.extend
+
+    def bad(tx: Tx) -> None:
+        put(tx, 100)
+        assert names(tx)
+        tx.run("insert into thing (log, name) values (101, 'y')")
+        tx.remember("key", "wrong")
+        tx.grew(7, 1, b"wrong")
+        raise Conflict("no")
+
+    def good(tx: Tx, number: int) -> str:
+        put(tx, number, str(number))
+        tx.grew(1, number, b"%d" % number)
+        return tx.memo("key", lambda: "loaded")
+
+    calls: list[Any] = [store.write(lambda tx, n=n: good(tx, n), locks=(1,)) for n in range(1, 6)]  # type: ignore[misc]
+    calls.insert(2, store.write(bad, locks=(1,)))
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [r for r in results if not isinstance(r, Exception)] == ["loaded"] * 5
+    assert [type(r) for r in results if isinstance(r, Exception)] == [Conflict]
+    assert await store.read(names) == ["1", "2", "3", "4", "5"]
+    assert b"wrong" not in [frame for growth in growths for _, frame in growth.frames]
+
+
+async def test_a_row_refused_at_the_end_of_a_batch_fails_its_own_body_only(store: Store) -> None:
+    await store.write(lambda tx: put(tx, 3, "first"))
+    calls = [store.write(lambda tx, n=n: put(tx, n, str(n)), locks=(1,)) for n in range(1, 6)]  # type: ignore[misc]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(r, Exception) for r in results] == [False, False, True, False, False]
+    assert await store.read(names) == ["1", "2", "first", "4", "5"]
+
+
+async def test_growth_is_published_after_commit_in_order(store: Store) -> None:
+    seen: list[int] = []
+    counts: list[int] = []
+
+    def on_growth(growth: Sequence[Growth]) -> None:
+        for one in growth:
+            seen.extend(seq for seq, _ in one.frames)
+
+    store.on_growth = on_growth
+
+    def body(tx: Tx, number: int) -> None:
+        put(tx, number)
+        tx.grew(1, number, b"f%d" % number)
+        counts.append(len(seen))
+
+    await asyncio.gather(*(store.write(lambda tx, n=n: body(tx, n), locks=(1,)) for n in range(1, 30)))  # type: ignore[misc]
+    assert seen == list(range(1, 30))
+    assert counts[0] == 0, "growth was published before the commit"
+
+
+async def test_a_read_is_one_snapshot(store: Store) -> None:
+    await store.write(lambda tx: put(tx, 1))
+    first = await store.read(lambda tx: (names(tx), names(tx)))
+    assert first[0] == first[1] == ["x"]
+
+
+async def test_writing_in_a_read_is_refused(store: Store) -> None:
+    with pytest.raises(Exception, match=r"read|write"):
+        await store.read(lambda tx: tx.run("insert into thing (log, name) values (1, 'x')"))
+
+
+async def test_a_lock_serialises_load_and_change(store: Store) -> None:
+    """The classic lost update: forty increments of one row, each loading first."""
+    await store.write(lambda tx: tx.run("insert into log values (5, 'room', 'x', 1, 0, 0, 0)"))
+
+    def increment(tx: Tx) -> None:
+        row = tx.row("select head from log where id = 5")
+        assert row is not None
+        tx.run("update log set head = :head where id = 5", head=row[0] + 1)
+
+    await asyncio.gather(*(store.write(increment, locks=(5,)) for _ in range(40)))
+    head = await store.read(lambda tx: tx.row("select head from log where id = 5"))
+    assert head is not None
+    assert head[0] == 40
+
+
+async def test_a_newer_schema_is_refused(store: Store, tmp_path: Path) -> None:
+    await store.drain()
+    same: Any = store
+    other: Store = SqliteStore(tmp_path) if isinstance(store, SqliteStore) else PostgresStore(same._url)
+    with pytest.raises(StoreError, match="newer version"):
+        await other.open(MIGRATIONS)

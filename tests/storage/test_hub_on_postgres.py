@@ -1,0 +1,74 @@
+"""A whole hub on PostgreSQL: the same operations, the same answers, two hubs over one database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub.client import LocalCaller
+from hub.features.messages.contract import EditMessage, PostDirect, PostMessage, RedactMessage
+from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
+from hub.kernel.rooms.contract import CreateRoom, JoinRoom
+from hub.storage.postgres import PostgresStore
+from tests.log.test_rebuild import random_history, same_after_rebuild
+from tests.storage.test_conformance import fresh_database
+from tests.support.hubs import running_hub
+from tests.support.postgres import postgres_server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+async def test_rooms_messages_and_keys_work_the_same(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    async with running_hub(tmp_path, store=PostgresStore(url)) as hub:
+        ada, ben = await hub.agent("ada", "code"), await hub.agent("ben", "code")
+        await ada.call(CreateRoom(room="build", open_to="all"))
+        await ben.call(JoinRoom(room="build"))
+        one = await ada.call(PostMessage(room="build", text="one"), key="k")
+        two = await ada.call(PostMessage(room="build", text="one"), key="k")
+        assert (two.id, two.deduplicated) == (one.id, True)
+        await ada.call(EditMessage(room="build", message=one.id, text="uno"))
+        assert [m.text for m in (await ben.call(ReadInbox())).messages] == ["uno"]
+        await ada.call(PostDirect(agent="ben", text="psst"))
+        page = await ben.call(PollInbox())
+        assert [m.text for m in page.messages] == ["psst", "uno"]
+        assert (await ben.call(PollInbox(ack=page.cursor))).messages == ()
+        await ada.call(RedactMessage(room="build", message=one.id))
+        events = (await ben.call(ReadEvents(room="build"))).items
+        assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+        await asyncio.gather(*(ada.call(PostMessage(room="build", text=str(i))) for i in range(30)))
+        events = (await ben.call(ReadEvents(room="build"))).items
+        assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+
+
+async def test_rebuilt_rows_equal_live_rows(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    async with running_hub(tmp_path, store=PostgresStore(url)) as hub:
+        await random_history(hub, seed=7, steps=60)
+        assert await hub.app.store.write(same_after_rebuild) == []
+
+
+async def test_a_message_sent_through_one_hub_wakes_a_reader_at_another(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    async with (
+        running_hub(tmp_path / "a", store=PostgresStore(url)) as first,
+        running_hub(tmp_path / "b", store=PostgresStore(url)) as second,
+    ):
+        ada, _ben = await first.agent("ada"), await first.agent("ben")
+        await ada.call(CreateRoom(room="build", open_to="all"))
+        ben = LocalCaller(second.app.dispatch, await second.app.authenticator.authenticate(first.tokens["ben"]))
+        await ben.call(JoinRoom(room="build"))
+        waiting = asyncio.create_task(ben.call(PollInbox(wait_s=20)))
+        await asyncio.wait({waiting}, timeout=0.3)
+        await ada.call(PostMessage(room="build", text="over there"))
+        async with asyncio.timeout(5):
+            assert [m.text for m in (await waiting).messages] == ["over there"]
