@@ -16,7 +16,16 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.subscriptions import SubscriptionBus
-from mcp_types import CallToolResult, InputRequiredResult, Resource, TextContent, ToolAnnotations
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    Resource,
+    TextContent,
+    ToolAnnotations,
+)
 from mcp_types import Tool as McpTool
 from pydantic import AnyUrl
 
@@ -83,6 +92,14 @@ class BridgeServer(MCPServer[Any]):
             content = await read_inbox((await self.desk(context)).caller)
             return [ReadResourceContents(content=content, mime_type=JSON)]
         return await super().read_resource(uri, context)
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        known = [prompt.name for prompt in await self.list_prompts()]
+        if name not in known:
+            raise MCPError(code=INVALID_PARAMS, message=f"unknown prompt {name[:80]!r}; prompts: {', '.join(known)}")
+        return await super().get_prompt(name, arguments, context)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
