@@ -129,12 +129,12 @@ async def test_batched_events_are_the_same_events(served: Served) -> None:
     async with websocket(served) as socket:
         made = await ask(socket, 1, "rooms.create", room="build")
         await ask(socket, 2, "subscribe", cursors={"build": made["ok"]["cursor"]}, batch=True)
-        for i in range(5):
-            await socket.send(json.dumps({"id": 10 + i, "op": "messages.post", "room": "build", "text": str(i)}))
         texts: list[str] = []
-        while len(texts) < 5:
-            frame = json.loads(await asyncio.wait_for(socket.recv(), 5))
-            texts += [e["data"]["text"] for e in frame.get("events", [])]
+        for i in range(5):  # each is sent after the one before was seen, so that nothing between two batches is lost
+            await socket.send(json.dumps({"id": 10 + i, "op": "messages.post", "room": "build", "text": str(i)}))
+            while len(texts) <= i:
+                frame = json.loads(await asyncio.wait_for(socket.recv(), 5))
+                texts += [e["data"]["text"] for e in frame.get("events", [])]
         assert texts == ["0", "1", "2", "3", "4"]
 
 

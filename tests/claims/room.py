@@ -1,0 +1,217 @@
+"""Promises of the room."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.claims.claim import Claim, Mutant
+
+MESSAGES: Final = "tests/features/messages/test_messages.py"
+HTTP: Final = "tests/server/test_http.py"
+STREAMS: Final = "tests/server/test_streams.py"
+ROOMS: Final = "tests/kernel/test_rooms.py"
+
+CLAIMS: Final = [
+    Claim(
+        "P1",
+        "An acknowledged write is on disk: nobody is answered before COMMIT returned with synchronous=FULL.",
+        (
+            "tests/storage/test_sqlite.py::test_nobody_is_answered_before_the_commit_returned",
+            "tests/storage/test_sqlite.py::test_every_commit_waits_for_the_disk",
+            "tests/faults/test_kill.py::test_a_hundred_kills_lose_no_acknowledged_message",
+        ),
+        Mutant(
+            "hub/storage/sqlite.py",
+            "        self._commits.put(commit)\n",
+            "        self._finish(jobs, None, growth)\n        self._commits.put(commit)\n",
+            "tests/storage/test_sqlite.py::test_nobody_is_answered_before_the_commit_returned",
+        ),
+    ),
+    Claim(
+        "P1-full",
+        "The database waits for the disk at every commit.",
+        ("tests/storage/test_sqlite.py::test_every_commit_waits_for_the_disk",),
+        Mutant(
+            "hub/storage/sqlite.py",
+            'synchronous: str = "FULL"',
+            'synchronous: str = "NORMAL"',
+            "tests/storage/test_sqlite.py::test_every_commit_waits_for_the_disk",
+        ),
+    ),
+    Claim(
+        "P2",
+        "Per room a gapless number 1, 2, 3 …, in the order sends returned.",
+        ("tests/kernel/test_log.py::test_numbers_are_gapless_under_concurrent_writers",),
+        Mutant(
+            "hub/log/log.py",
+            '    tx.remember(("stream", log), stream)\n    tx.defer(',
+            '    tx.remember(("stream", log), Stream(log, stream.kind, stream.name, stream.epoch, stream.head + 1,'
+            " stream.floor, at_ms))\n    tx.defer(",
+            "tests/kernel/test_log.py::test_numbers_are_gapless_under_concurrent_writers",
+        ),
+    ),
+    Claim(
+        "P3",
+        "The same key and body give the same result; another body is refused.",
+        (
+            f"{HTTP}::test_the_same_key_gives_the_same_result_and_another_body_is_refused",
+            f"{HTTP}::test_many_racing_calls_with_one_key_store_one_message",
+        ),
+        Mutant(
+            "hub/server/dispatch.py",
+            "            if kept is not None:\n",
+            "            if kept is not None and kept.log == -1:\n",
+            f"{HTTP}::test_the_same_key_gives_the_same_result_and_another_body_is_refused",
+        ),
+    ),
+    Claim(
+        "P4",
+        "Reading never consumes; only an acknowledgement moves the position, and only forward.",
+        (f"{MESSAGES}::test_reading_never_consumes_and_only_an_acknowledgement_moves_the_position",),
+        Mutant(
+            "hub/kernel/inbox/positions.py",
+            "    _move(tx, agent, log, acked=0, offered=seq)\n",
+            "    _move(tx, agent, log, acked=seq, offered=seq)\n",
+            "tests/kernel/test_inbox.py::test_what_was_handed_out_and_not_acknowledged_is_offered_again",
+        ),
+    ),
+    Claim(
+        "P4a",
+        "A reader is shown each message once, whatever way it came.",
+        ("tests/mcp/test_tools.py::test_two_agents_talk_ask_and_answer",),
+        Mutant(
+            "mcp_bridge/desk.py",
+            "        return [m for m in messages if m.id not in self.reader.shown]\n",
+            "        return list(messages)\n",
+            "tests/mcp/test_tools.py::test_two_agents_talk_ask_and_answer",
+        ),
+    ),
+    Claim(
+        "P5",
+        "A reader behind trimmed or restored history gets an explicit gap.",
+        (
+            "tests/kernel/test_housekeeping.py::test_retention_trims_and_a_reader_behind_it_gets_a_gap",
+            "tests/kernel/test_inbox.py::test_a_cursor_of_another_epoch_is_a_gap",
+        ),
+        Mutant(
+            "hub/kernel/inbox/handlers.py",
+            "    if mark.seq < stream.floor:\n",
+            "    if mark.seq < 0:\n",
+            "tests/kernel/test_housekeeping.py::test_retention_trims_and_a_reader_behind_it_gets_a_gap",
+        ),
+    ),
+    Claim(
+        "P6",
+        "SSE and WebSocket deliver the same events as reading by page, once each, from any cursor.",
+        (f"{STREAMS}::test_every_way_of_reading_gives_each_event_once_from_any_cursor",),
+        Mutant(
+            "hub/server/subscription.py",
+            "            followed.after += len(frames)\n",
+            "            followed.after += len(frames) + 1\n",
+            f"{STREAMS}::test_batched_events_are_the_same_events",
+        ),
+    ),
+    Claim(
+        "P9",
+        "Priority never reorders a log, a poll or a stream.",
+        ("tests/kernel/test_inbox.py::test_priority_never_reorders_messages",),
+        Mutant(
+            "hub/kernel/inbox/entries.py",
+            "        key=lambda entry: entry.seq,\n",
+            '        key=lambda entry: (entry.priority != "critical", entry.seq),\n',
+            "tests/kernel/test_inbox.py::test_priority_never_reorders_messages",
+        ),
+    ),
+    Claim(
+        "P10",
+        "Redaction and expiry blank a text everywhere; the numbering stays.",
+        (
+            f"{MESSAGES}::test_an_edit_replaces_the_text_and_a_redaction_blanks_it_everywhere",
+            "tests/kernel/test_housekeeping.py::test_an_expired_text_is_blanked_on_disk_with_its_edits",
+        ),
+        Mutant(
+            "hub/features/messages/handlers.py",
+            '    blank(tx, entered.log, [found.seq, *mine], "redacted")\n',
+            '    blank(tx, entered.log, [found.seq], "redacted")\n',
+            f"{MESSAGES}::test_an_edit_replaces_the_text_and_a_redaction_blanks_it_everywhere",
+        ),
+    ),
+    Claim(
+        "P11",
+        "Presence follows the client's process.",
+        (
+            "tests/mcp/test_relay.py::test_a_session_that_ends_leaves_no_ghost",
+            "tests/kernel/test_presence.py::test_presence_fades",
+        ),
+        Mutant(
+            "hub/server/attend.py",
+            "            self._hub.dispatch.presence.gone(principal.agent)\n",
+            "            pass\n",
+            "tests/mcp/test_relay.py::test_a_session_that_ends_leaves_no_ghost",
+        ),
+    ),
+    Claim(
+        "P12",
+        "Time comes from the hub and never goes back.",
+        ("tests/server/test_clock.py::test_time_never_goes_back_whatever_the_system_clock_does",),
+        Mutant(
+            "hub/server/clock.py",
+            "        self._now += elapsed + max(-most, min(most, off))\n",
+            "        self._now += elapsed + off\n",
+            "tests/server/test_clock.py::test_time_never_goes_back_whatever_the_system_clock_does",
+        ),
+    ),
+    Claim(
+        "P17",
+        "The sender comes from the token; a re-registered name inherits nothing.",
+        (
+            f"{HTTP}::test_a_bad_body_is_refused_with_a_reason_and_stores_nothing",
+            f"{ROOMS}::test_a_re_registered_name_inherits_nothing",
+        ),
+        Mutant(
+            "hub/kernel/agents/project.py",
+            '    tx.remember(("agent id", body.name), None)\n',
+            "    pass\n",
+            f"{ROOMS}::test_a_re_registered_name_inherits_nothing",
+        ),
+    ),
+    Claim(
+        "P18",
+        "A receipt says seen only on proof; scripts stop at delivered.",
+        (
+            f"{MESSAGES}::test_receipts_go_from_queued_over_seen_to_answered",
+            f"{MESSAGES}::test_a_script_stops_at_delivered",
+        ),
+        Mutant(
+            "hub/kernel/inbox/receipts.py",
+            '    if call.principal.kind not in MODEL_KINDS and call.principal.kind != "human":\n',
+            '    if call.principal.kind == "nobody":\n',
+            f"{MESSAGES}::test_a_script_stops_at_delivered",
+        ),
+    ),
+    Claim(
+        "access",
+        "Access and weight are given by owners, never taken; private rooms look like missing ones.",
+        (
+            f"{ROOMS}::test_nobody_gives_themselves_access_or_weight",
+            f"{HTTP}::test_a_missing_room_and_a_foreign_one_look_the_same",
+        ),
+        Mutant(
+            "hub/kernel/rooms/handlers.py",
+            '    if me.access != "owner" and (request.access',
+            '    if me.access == "nobody" and (request.access',
+            f"{ROOMS}::test_nobody_gives_themselves_access_or_weight",
+        ),
+    ),
+    Claim(
+        "loop-guard",
+        "Agents that answer each other all night are paused; people lift the pause.",
+        ("tests/kernel/test_guard.py::test_a_room_over_its_budget_pauses_agents_and_a_person_lifts_it",),
+        Mutant(
+            "hub/kernel/messages/guard.py",
+            "    if state.count < budget:\n",
+            "    if state.count < budget * 1000:\n",
+            "tests/kernel/test_guard.py::test_a_room_over_its_budget_pauses_agents_and_a_person_lifts_it",
+        ),
+    ),
+]
