@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
 
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
-from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, ServerEvent
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl
 from starlette.routing import Route
@@ -18,33 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hub.app import HubApp
 from hub.client import LocalCaller
 from hub.core.errors import HubError
-from hub.log.log import load_stream
-from hub.storage.interface import Tx
+from mcp_bridge.changes import MemberBus, current_agent, follow
 from mcp_bridge.compat import LegacySubscriptions
 from mcp_bridge.server import BridgeServer, Visitor, bearer_token, build_server
-
-COALESCE_S: Final = 0.02  # under load one notification stands for many commits
-
-
-class CountingBus(InMemorySubscriptionBus):
-    """The SDK's bus, which also knows whether anybody listens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listeners = 0
-
-    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        leave = super().subscribe(listener)
-        self.listeners += 1
-        left = False
-
-        def unsubscribe() -> None:
-            nonlocal left
-            leave()
-            self.listeners -= not left
-            left = True
-
-        return unsubscribe
 
 
 class HubTokens:
@@ -82,14 +56,14 @@ def add_mcp(hub: HubApp) -> BridgeServer:
         caller = LocalCaller(hub.dispatch, principal)
         return Visitor(caller, principal.name, connection, headers.get("bridge-room"))
 
-    bus = CountingBus()
+    bus = MemberBus()
     server = build_server(
         connect,
         bus=bus,
         token_verifier=HubTokens(hub),
         auth=AuthSettings(issuer_url=AnyHttpUrl("https://bridge.invalid"), resource_server_url=None),
     )
-    legacy = LegacySubscriptions(server)
+    legacy = LegacySubscriptions(server, current_agent)
     app = server.streamable_http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
     )
@@ -100,44 +74,12 @@ def add_mcp(hub: HubApp) -> BridgeServer:
 
 @asynccontextmanager
 async def _running(
-    hub: HubApp, server: BridgeServer, bus: CountingBus, legacy: LegacySubscriptions
+    hub: HubApp, server: BridgeServer, bus: MemberBus, legacy: LegacySubscriptions
 ) -> AsyncIterator[None]:
     async with server.session_manager.run():
-        notifier = asyncio.create_task(_notify(hub, bus, legacy))
+        notifier = asyncio.create_task(follow(hub, bus, legacy))
         try:
             yield
         finally:
             notifier.cancel()
             await asyncio.gather(notifier, return_exceptions=True)
-
-
-async def _notify(hub: HubApp, bus: CountingBus, legacy: LegacySubscriptions) -> None:
-    """Tell subscribers which resources changed: wake-ups only, content comes by reading."""
-    grown = asyncio.Event()
-    tails = hub.dispatch.tails
-    tails.listen(grown)
-    seen = tails.stamp
-    try:
-        while True:
-            await grown.wait()
-            await asyncio.sleep(COALESCE_S)
-            grown.clear()
-            if not bus.listeners and not legacy.sessions:
-                seen = tails.stamp
-                continue
-            topics, seen = tails.topics_since(seen), tails.stamp
-            for uri in await hub.store.read(lambda tx, topics=topics: _uris(tx, topics)):  # type: ignore[misc]
-                await bus.publish(ResourceUpdated(uri=uri))
-                await legacy.updated(uri)
-    finally:
-        tails.unlisten(grown)
-
-
-def _uris(tx: Tx, topics: list[int]) -> list[str]:
-    """Resources that a growth of these topics changed."""
-    uris: list[str] = []
-    for topic in topics:
-        if topic > 1:
-            name = load_stream(tx, topic).name
-            uris += [f"room://{name}", f"room://{name}/events"]
-    return [*uris, "inbox://me"] if topics else uris

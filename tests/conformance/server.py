@@ -36,7 +36,7 @@ async def open_server(home: Path) -> AsyncIterator[BridgeServer]:
             return Visitor(LocalCaller(hub.dispatch, principal), principal.name, headers.get("mcp-session-id") or "one")
 
         server = build_server(connect)
-        LegacySubscriptions(server)
+        LegacySubscriptions(server, lambda: principal.agent)
         yield server
 
 
