@@ -173,6 +173,8 @@ class HubApp:
             "uptime_s": round(time.time() - self.started_at, 1),
             "operations": self.dispatch.measures.percentiles(),
             "ready": self.not_ready() is None,
+            "now_ms": self._clock(),
+            "waiting": self.dispatch.tails.waiting(),
         }
 
 

@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "search": ("mcp_bridge.commands.talk:search", "Search messages."),
     "rooms": ("mcp_bridge.commands.rooms:rooms", "List, create, join and change rooms."),
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),
+    "doctor": ("mcp_bridge.commands.doctor:doctor", "Check that everything works, with a fix for what does not."),
+    "admin": ("mcp_bridge.commands.admin:admin", "Statistics, backup, restore, export, inspection."),
     "call": ("mcp_bridge.commands.call:call", "Call any operation by name with JSON."),
     "ops": ("mcp_bridge.commands.call:ops", "List every operation: route, handler, tool, doc page."),
 }

@@ -121,6 +121,10 @@ class Tails:
             self._leave(topics, waiter)
         return True
 
+    def waiting(self) -> int:
+        """How many readers wait now."""
+        return len(set().union(*self._waiters.values())) if self._waiters else 0
+
     def wake_all(self) -> None:
         """Let everyone who waits look again: the hub is stopping."""
         self.stamp += 1

@@ -63,7 +63,8 @@ class World:
     def end(self, name: signal.Signals = signal.SIGKILL) -> None:
         """End the hub with a signal and wait for it."""
         assert self._process is not None
-        self._process.send_signal(name)
+        if self._process.poll() is None:
+            self._process.send_signal(name)
         self._process.wait(20)
 
     @property

@@ -1,0 +1,141 @@
+"""`doctor`: is everything well, and what to do where it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import click
+import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from hub.client import HubClient
+from hub.client.client import locate
+from hub.core.errors import HubError
+from hub.kernel.agents.contract import GetMe
+from hub.settings import SettingsError, default_home, load
+from mcp_bridge.commands.common import json_option, show
+
+OLDEST_SQLITE: Final = (3, 35, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: how it is, and what to do when it is not well."""
+
+    name: str
+    fine: bool
+    found: str
+    fix: str = ""
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check versions, data, the hub and a real MCP handshake; every problem comes with its fix.
+
+    Exits with 1 when something is wrong. Changes nothing, except that the handshake may start the local hub.
+    """
+    checks = asyncio.run(examine())
+    show([asdict(check) for check in checks], as_json, lambda: "\n".join(map(_line, checks)))
+    if not all(check.fine for check in checks):
+        raise SystemExit(1)
+
+
+def _line(check: Check) -> str:
+    mark = click.style("✓", fg="green") if check.fine else click.style("✗", fg="red")
+    return f"{mark} {check.name}: {check.found}" + ("" if check.fine else f"\n    → {check.fix}")
+
+
+async def examine() -> list[Check]:
+    """All checks, in order; the later ones need the earlier."""
+    checks = [_versions(), _sqlite(), _settings(), _home()]
+    steps: list[Callable[[], Awaitable[Check]]] = [_handshake, _hub, _clock]
+    for step in steps:
+        try:
+            checks.append(await step())
+        except (HubError, OSError, TimeoutError, ValueError, httpx2.HTTPError) as error:
+            checks.append(Check(step.__name__.strip("_"), False, str(error), "start the hub: mcp-bridge up"))
+    return checks
+
+
+def _versions() -> Check:
+    found = (
+        f"multi-agent-bridge {version('multi-agent-bridge')}, mcp {version('mcp')}, Python {platform.python_version()}"
+    )
+    return Check("versions", sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
+
+
+def _sqlite() -> Check:
+    fine = sqlite3.sqlite_version_info >= OLDEST_SQLITE
+    return Check("sqlite", fine, sqlite3.sqlite_version, "use a Python built with SQLite 3.35 or newer")
+
+
+def _settings() -> Check:
+    try:
+        settings = load()
+    except SettingsError as error:
+        return Check("settings", False, str(error), "correct or remove that setting")
+    return Check("settings", True, f"host {settings.host}, port {settings.port}")
+
+
+def _home() -> Check:
+    home = Path(os.environ.get("BRIDGE_HOME") or default_home())
+    if not home.exists():
+        return Check("data", True, f"{home} (made at the first start)")
+    if os.name == "posix" and home.stat().st_mode & 0o077:
+        return Check("data", False, f"{home} can be read by others", f"chmod 700 {home}")
+    free_mb = shutil.disk_usage(home).free // 2**20
+    return Check("data", free_mb > 200, f"{home}, {free_mb} MB free", "free disk space, or move BRIDGE_HOME")
+
+
+async def _handshake() -> Check:
+    """A real MCP client through the command that clients are configured with."""
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "mcp_bridge", "mcp", "--name", "doctor"],
+        env={**os.environ, "BRIDGE_AUTOJOIN": "0"},
+    )
+    began = time.perf_counter()
+    async with asyncio.timeout(30), Client(stdio_client(parameters)) as client:
+        tools = (await client.list_tools()).tools
+        answer = await client.call_tool("who", {})
+    took_ms = int((time.perf_counter() - began) * 1000)
+    text = getattr(answer.content[0], "text", "")
+    return Check(
+        "mcp",
+        not answer.is_error,
+        f"{len(tools)} tools over stdio, a call and its answer in {took_ms} ms" if not answer.is_error else text,
+        "look at hub.log in the data directory; start the hub with `mcp-bridge up`",
+    )
+
+
+async def _hub() -> Check:
+    url, token = locate()
+    async with HubClient(url, token, tries=1) as client:
+        me = await client.call(GetMe())
+        ready = await client.http.get("/readyz")
+    fine = ready.status_code == 200
+    state = json.loads(ready.content)["status"]
+    return Check("hub", fine, f"{url}, {state}, you are {me.name}", f"the hub says: {state}; free space or restart it")
+
+
+async def _clock() -> Check:
+    """The hub's time against this machine's."""
+    url, token = locate()
+    async with httpx2.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}) as client:
+        stats = (await client.get("/v1/admin/stats")).json()
+    off_s = abs(stats["now_ms"] / 1000 - time.time())
+    return Check("clock", off_s < 5, f"{off_s:.1f} s apart", "set this machine's clock (NTP) and restart the hub")
