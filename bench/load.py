@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 
 @dataclass
@@ -110,9 +111,9 @@ async def ws_load(
     async def one() -> None:
         async with connect(
             url,
-            subprotocols=["bridge.v1", protocol],
+            subprotocols=[Subprotocol("bridge.v1"), Subprotocol(protocol)],
             compression=None,
-            max_size=None,  # type: ignore[list-item]
+            max_size=None,
         ) as socket:
             sent: dict[int, float] = {}
             number = 0

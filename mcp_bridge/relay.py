@@ -444,10 +444,12 @@ class Relay:
             self._running.pop(request, None)
         if "result" in answer:
             answer["result"] = self._for_era(answer["result"])
+        # noted before writing, because the client may call again before this thread goes on; taken back if it is gone
+        self._written(frame, key, answer.get("result") or {})
         if self.write(answer):
-            with self._entering:
-                self._done = [k for k in self._done if k not in acknowledged]
-            self._written(frame, key, answer.get("result") or {})
+            self._done = [k for k in self._done if k not in acknowledged]
+        elif key in self._done:
+            self._done.remove(key)
 
     def _prepare(self, frame: Message) -> tuple[str, list[str]]:
         """Fill in what the stateless protocol wants with every request, and the key of a tool call."""

@@ -125,6 +125,10 @@ class Tails:
         """How many readers wait now."""
         return len(set().union(*self._waiters.values())) if self._waiters else 0
 
+    def poke(self, topic: int) -> None:
+        """Let whoever waits on `topic` look again."""
+        self.on_growth([Growth(topic, 0)])
+
     def wake_all(self) -> None:
         """Let everyone who waits look again: the hub is stopping."""
         self.stamp += 1

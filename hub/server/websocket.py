@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PROTOCOL: Final = "bridge.v1"
 STUCK_S: Final = 10
+HEARTBEAT_S: Final = 20
 IN_FLIGHT: Final = 256
 _TRY_AGAIN, _RESTART, _POLICY = 1013, 1012, 1008
 
@@ -179,6 +180,7 @@ class _Connection:
         rooms = await self._subscription.follow(None if cursors is None else list(cursors), marks)
         self._batched = bool(frame.get("batch", self._batched))
         self._subscribed.set()
+        self._hub.dispatch.tails.poke(-self._principal.agent)  # the pump must wait on the new rooms too
         return b',"ok":' + orjson.dumps({"rooms": rooms, "cursor": self._subscription.cursor}) + b"}"
 
     # --- writing ----------------------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ class _Connection:
                         await self._write(part)
                     continue
                 topics = self._subscription.topics
-                await tails.wait(topics, stamp, 1 if not self._subscribed.is_set() else 20)
+                await tails.wait(topics, stamp, HEARTBEAT_S)
                 if tails.grown_since(topics[-2:], stamp):
                     await self._check()
         except HubError:

@@ -1,0 +1,227 @@
+"""What is measured: each scenario gives one pair (subject, reference) per round."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from bench.load import TEXT, HttpConnection, http_load, ws_load
+from bench.servers import Server, post
+
+SECONDS = 2.0
+ROOM = "/v1/rooms/bench/messages"
+
+
+@dataclass
+class Pair:
+    """One round: the ratio is subject over reference, or the other way for times (`lower_is_better`)."""
+
+    subject: float
+    reference: float
+    unit: str
+    detail: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.subject / self.reference if self.reference else 0.0
+
+
+def prepare(subject: Server) -> None:
+    post(subject, "/v1/rooms", {"room": "bench"})
+
+
+def durable_http(clients: int) -> Callable[[Server, Server], Pair]:
+    """Sends per second over HTTP, each on disk before its answer, against a bare Starlette echo."""
+
+    def run(subject: Server, bare: Server) -> Pair:
+        reference = uvloop.run(http_load(bare.url, "none", "/echo", clients, SECONDS))
+        before = subject.cpu_s()
+        sample = uvloop.run(http_load(subject.url, subject.token, ROOM, clients, SECONDS))
+        cpu_us = (subject.cpu_s() - before) / max(1, sample.done) * 1e6
+        detail = f"p50 {sample.percentile(0.5):.1f} p99 {sample.percentile(0.99):.1f} ms, {cpu_us:.0f} µs CPU"
+        return Pair(sample.rate, reference.rate, "sends/s", detail)
+
+    return run
+
+
+def durable_websocket(subject: Server, bare: Server) -> Pair:
+    """Pipelined sends per second over WebSocket, 16 sockets × 16 in flight, against a bare WebSocket echo."""
+    run = secrets.token_hex(4)
+
+    def frame(number: int) -> str:
+        key = f"{run}-{secrets.token_hex(4)}-{number}"
+        return json.dumps({"id": number, "op": "messages.post", "room": "bench", "text": TEXT, "idempotency_key": key})
+
+    reference = uvloop.run(
+        ws_load(bare.ws + "/ws", "x", lambda n: json.dumps({"id": n, "text": TEXT}), 16, 16, SECONDS)
+    )
+    sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, frame, 16, 16, SECONDS))
+    return Pair(sample.rate, reference.rate, "sends/s", f"p99 {sample.percentile(0.99):.0f} ms")
+
+
+def send_under_reads(subject: Server, _bare: Server) -> Pair:
+    """Sends while 32 other clients saturate the hub with reads, against the same sends alone."""
+
+    async def both() -> tuple[float, float]:
+        reads = asyncio.create_task(
+            http_load(subject.url, subject.token, "/v1/rooms/bench/messages?limit=1", 32, SECONDS, method="GET")
+        )
+        sends = await http_load(subject.url, subject.token, ROOM, 16, SECONDS * 0.8)
+        return sends.rate, (await reads).rate
+
+    alone = uvloop.run(http_load(subject.url, subject.token, ROOM, 16, SECONDS))
+    loaded, reads = uvloop.run(both())
+    return Pair(loaded, alone.rate, "sends/s", f"{reads:.0f} reads/s beside it")
+
+
+def wake_latency(subject: Server, _bare: Server) -> Pair:
+    """Send → a waiting WebSocket has it (ms, p50), against the send's own round trip."""
+
+    async def measure() -> tuple[list[float], list[float]]:
+        protocol = "token." + base64.urlsafe_b64encode(subject.token.encode()).decode().rstrip("=")
+        url = subject.ws + "/v1/ws"
+        arrived: list[float] = []
+        answered: list[float] = []
+        async with connect(
+            url, subprotocols=[Subprotocol("bridge.v1"), Subprotocol(protocol)], compression=None
+        ) as reader:
+            await reader.send(json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": await _cursor(subject)}}))
+            await reader.recv()
+            sender = await HttpConnection(subject.url, subject.token).open()
+            for number in range(int(150 * SECONDS)):
+                began = time.perf_counter()
+                sending = asyncio.create_task(sender.request("POST", ROOM, json.dumps({"text": f"{number}"}).encode()))
+                while "event" not in json.loads(await reader.recv()):
+                    pass
+                arrived.append((time.perf_counter() - began) * 1000)
+                await sending
+                answered.append((time.perf_counter() - began) * 1000)
+            sender.close()
+        return sorted(arrived), sorted(answered)
+
+    arrived, answered = uvloop.run(measure())
+    p99 = arrived[int(len(arrived) * 0.99)]
+    return Pair(arrived[len(arrived) // 2], answered[len(answered) // 2], "ms", f"p99 {p99:.2f} ms")
+
+
+async def _cursor(server: Server) -> str:
+    connection = await HttpConnection(server.url, server.token).open()
+    _, raw = await connection.request("GET", "/v1/rooms/bench")
+    connection.close()
+    return str(json.loads(raw)["cursor"])
+
+
+def fan_out(sockets: int) -> Callable[[Server, Server], Pair]:
+    """Deliveries per second of a burst to many sockets: batched frames against one frame per event."""
+
+    def run(subject: Server, _bare: Server) -> Pair:
+        events = max(80, int(30_000 * SECONDS / sockets) // 8 * 8)
+        batched = uvloop.run(_burst(subject, sockets, events, batch=True))
+        single = uvloop.run(_burst(subject, sockets, events, batch=False))
+        return Pair(batched, single, "deliv/s", f"{events} events to {sockets} sockets")
+
+    return run
+
+
+async def _burst(server: Server, sockets: int, events: int, *, batch: bool) -> float:
+    tokens = [_agent(server) for _ in range((sockets + 19) // 20)]
+    cursor = await _cursor(server)
+    readers = [await RawReader(server, tokens[i // 20]).open(cursor, batch) for i in range(sockets)]
+    counting = [asyncio.create_task(reader.count(events)) for reader in readers]
+    writers = [await HttpConnection(server.url, server.token).open() for _ in range(8)]
+    began = time.perf_counter()
+
+    async def write(writer: HttpConnection, count: int) -> None:
+        for number in range(count):
+            await writer.request("POST", ROOM, json.dumps({"text": f"e{number}"}).encode())
+        writer.close()
+
+    await asyncio.gather(*(write(writer, events // 8) for writer in writers))
+    await asyncio.gather(*counting)
+    return sockets * events / (time.perf_counter() - began)
+
+
+class RawReader:
+    """A WebSocket reader that only counts events in the bytes, so that the hub is what is measured."""
+
+    def __init__(self, server: Server, token: str) -> None:
+        self._server = server
+        self._token = token
+
+    async def open(self, cursor: str, batch: bool) -> RawReader:
+        host, port = self._server.url.removeprefix("http://").split(":")
+        self._reader, self._writer = await asyncio.open_connection(host, int(port), limit=2**22)
+        self._writer.write(
+            f"GET /v1/ws HTTP/1.1\r\nhost: {host}:{port}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+            f"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            f"authorization: Bearer {self._token}\r\n\r\n".encode()
+        )
+        await self._reader.readuntil(b"\r\n\r\n")
+        frame = json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": cursor}, "batch": batch}).encode()
+        length = bytes([0x80 | 126]) + len(frame).to_bytes(2, "big") if len(frame) > 125 else bytes([0x80 | len(frame)])
+        self._writer.write(b"\x81" + length + bytes(4) + frame)  # a mask of zeros leaves the text as it is
+        return self
+
+    async def count(self, events: int) -> None:
+        """Until this many events have come."""
+        seen, rest, mark = 0, b"", b'"type":"message.posted"'
+        while seen < events:
+            data = await self._reader.read(2**20)
+            assert data, "the hub closed the socket"
+            text = rest + data
+            seen += text.count(mark)
+            cut = text.rfind(mark)
+            rest = text[max(cut + len(mark), len(text) - len(mark) + 1) :] if cut >= 0 else text[-len(mark) + 1 :]
+        self._writer.close()
+
+
+def _agent(server: Server) -> str:
+    name = f"r{secrets.token_hex(4)}"
+    token = str(post(server, "/v1/agents", {"name": name})["token"])
+    post(server, "/v1/rooms/bench/invites", {"agent": name})
+    post(server, "/v1/rooms/bench/join", {}, token)
+    return token
+
+
+def sqlite_batches(subject: Server, _bare: Server) -> Pair:
+    """Messages per second at 64 clients, against raw SQLite in batches of 64 on the same disk."""
+    sample = uvloop.run(http_load(subject.url, subject.token, ROOM, 64, SECONDS))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        database = sqlite3.connect(Path(folder) / "raw.db", isolation_level=None)
+        database.execute("pragma journal_mode=wal")
+        database.execute("pragma synchronous=full")
+        database.execute("create table event (log int, seq int, data text, primary key (log, seq))")
+        began, done = time.perf_counter(), 0
+        while time.perf_counter() - began < SECONDS:
+            database.execute("begin")
+            for _ in range(64):
+                done += 1
+                database.execute("insert into event values (1, ?, ?)", (done, TEXT))
+            database.execute("commit")
+        raw = done / (time.perf_counter() - began)
+        database.close()
+    return Pair(sample.rate, raw, "msgs/s")
+
+
+ALL: dict[str, Callable[[Server, Server], Pair]] = {
+    "send-http-16": durable_http(16),
+    "send-http-64": durable_http(64),
+    "send-websocket-16x16": durable_websocket,
+    "send-under-reads": send_under_reads,
+    "wake-latency": wake_latency,
+    "fan-out-100": fan_out(100),
+    "fan-out-1000": fan_out(1000),
+    "send-against-raw-sqlite": sqlite_batches,
+}
