@@ -85,7 +85,7 @@ def main() -> int:
         parser.error(f"unknown scenario {', '.join(sorted(unknown))}; there are: {', '.join(scenarios.ALL)}")
     scenarios.SECONDS = 0.4 if options.quick else 2.0
     results = [
-        rounds(name, run, 1 if options.quick else 5)
+        rounds(name, run, 1 if options.quick else 3)
         for name, run in scenarios.ALL.items()
         if not options.names or name in options.names
     ]
