@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
 from hub.core.caller import Caller
-from hub.core.errors import HubError, Invalid, listing
+from hub.core.errors import CursorAhead, CursorInvalid, HubError, Invalid, listing
 from hub.core.operation import Request, Result
 from hub.kernel.inbox.contract import AckInbox, CountUnread
 from hub.kernel.messages.contract import Message
@@ -16,6 +17,7 @@ from hub.kernel.rooms.contract import ListRooms
 
 R = TypeVar("R", bound=Result)
 SHOWN: Final = 4096
+MOST_PENDING: Final = 256
 MOST_READERS: Final = 10_000
 PAGE_BYTES: Final = 24 * 1024
 PATIENT_CLIENTS: Final = ("claude-code",)
@@ -60,9 +62,23 @@ class Reader:
             if (shown := self.pending.pop(key, None)) is not None:
                 self.remember(shown.ids)
                 cursor = shown.cursor or cursor
-        if done is not None:  # a relay names what it wrote out; the rest never reached the client
-            self.pending.clear()
         return cursor
+
+    def await_proof(self, key: str, shown: Shown) -> None:
+        """A result hands this over. What never gets its proof (cancelled, broken off) is forgotten in time.
+
+        Nothing is dropped at the next call: a call made while this result is on its way knows nothing of it yet.
+        """
+        self.pending[key] = shown
+        while len(self.pending) > MOST_PENDING:
+            del self.pending[next(iter(self.pending))]
+
+    def recall(self, memory: Mapping[str, Any]) -> str | None:
+        """Take in what a relay remembers for a hub that forgot; the cursor it last wrote out, if any."""
+        shown, room, cursor = memory.get("shown"), memory.get("room"), memory.get("cursor")
+        self.remember(str(item) for item in (shown if isinstance(shown, list) else [])[-SHOWN:])
+        self.room = room if isinstance(room, str) else self.room
+        return cursor if isinstance(cursor, str) else None
 
 
 class Readers:
@@ -70,6 +86,9 @@ class Readers:
 
     def __init__(self) -> None:
         self._readers: OrderedDict[str, Reader] = OrderedDict()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._readers
 
     def get(self, key: str) -> Reader:
         reader = self._readers.setdefault(key, Reader())
@@ -96,6 +115,7 @@ class Desk:
     hidden_unread: int = 0
     wake: Literal["all", "concerned"] = "all"
     background: bool = False
+    relayed: bool = False
     _calls: int = 0
 
     @property
@@ -124,16 +144,17 @@ class Desk:
 
     def show(self, messages: Iterable[Message], cursor: str | None = None) -> None:
         """This result hands these messages over; they count as shown when it arrives."""
-        self.reader.pending[self.key] = Shown(tuple(m.id for m in messages), cursor)
+        self.reader.await_proof(self.key, Shown(tuple(m.id for m in messages if not m.truncated or cursor), cursor))
 
     def fresh(self, messages: Iterable[Message]) -> list[Message]:
         """Those this reader was not shown before, in whatever way."""
         return [m for m in messages if m.id not in self.reader.shown]
 
-    async def settle(self, done: Iterable[str] | None) -> None:
-        """Acknowledge what earlier results proved to have arrived."""
-        if cursor := self.reader.settle(done):
-            await self.caller.call(AckInbox(cursor=cursor))
+    async def settle(self, done: Iterable[str] | None, recalled: str | None = None) -> None:
+        """Acknowledge what earlier results proved to have arrived; `recalled` is what a relay remembered of one."""
+        if cursor := self.reader.settle(done) or recalled:
+            with suppress(CursorAhead, CursorInvalid):  # of a history that was restored or reset: the next poll says so
+                await self.caller.call(AckInbox(cursor=cursor))
 
     def finish(self) -> None:
         """The handler ended without being cancelled."""

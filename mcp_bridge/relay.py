@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -22,7 +23,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -40,6 +42,9 @@ NOT_CONFIRMED = (
     "The hub could not be reached, so this was NOT confirmed: {what}. It may or may not have happened; calling again "
     "with the same arguments is safe. Start the hub with `mcp-bridge up` if it does not come back by itself."
 )
+MOST_SHOWN = 4096
+MOST_FRAME_BYTES = 8 * 1024 * 1024
+READER_FORGOTTEN = -32099  # the hub does not know this reader: it restarted, or another one answers
 _NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 Message = dict[str, Any]
 
@@ -50,6 +55,58 @@ class HubGone(Exception):
 
 class Cancelled(Exception):
     """The client does not want this answer any more."""
+
+
+class Flight:
+    """One request on its way, which can be stopped at any moment, also before its connection is open."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self._connection: http.client.HTTPConnection | None = None
+
+    def take(self, connection: http.client.HTTPConnection) -> None:
+        """This connection carries the request. Raises Cancelled when it is not wanted any more."""
+        connection.connect()
+        self._connection = connection
+        self.check()
+
+    def check(self) -> None:
+        if self.stopped.is_set():
+            raise Cancelled
+
+    def stop(self) -> None:
+        self.stopped.set()
+        with contextlib.suppress(OSError, AttributeError):
+            self._connection.sock.shutdown(2)  # type: ignore[union-attr]
+
+
+class Memory:
+    """What this reader was shown and where it is: outlives the hub's process, so that a restart shows nothing twice."""
+
+    def __init__(self) -> None:
+        self.room: str | None = None
+        self._cursor: str | None = None
+        self._shown: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._shown) + (self.room is not None)
+
+    def take(self, result: Message) -> None:
+        """A tool result that the client has."""
+        data = result.get("structuredContent")
+        if not isinstance(data, dict):
+            return
+        self._cursor = data.get("cursor") or self._cursor
+        for name in ("messages", "answers", "last", "questions"):
+            for item in data.get(name) or ():
+                if not item.get("truncated") or "cursor" in data:
+                    self._shown[str(item.get("id"))] = None
+        while len(self._shown) > MOST_SHOWN:
+            self._shown.popitem(last=False)
+
+    def told(self) -> Message:
+        """For a hub that does not know this reader."""
+        return {"room": self.room, "cursor": self._cursor, "shown": list(self._shown)}
 
 
 # --- where the hub is -----------------------------------------------------------------------------------------------
@@ -242,17 +299,22 @@ class Relay:
         self._static = static if static is not None else generated()
         self._writing = threading.Lock()
         self._entering = threading.Lock()
+        self._settling = threading.Lock()
         self._agent = self._agent_token = ""
         self._identity: Identity | None = None
         self._client: Message = {"name": "unknown", "version": "0"}
         self._capabilities: Message = {}
         self._legacy = False
         self._boot = uuid.uuid4().hex
-        self._count = 0
+        self._count = itertools.count(1)
+        self._memory = Memory()
+        self._news = ""
         self._done: list[str] = []
         self._waits: dict[str, str] = {}
-        self._running: dict[Any, Callable[[], None]] = {}
+        self._running: dict[str | int, Flight] = {}
         self._subscribed: set[str] = set()
+        self._listening: Flight | None = None
+        self._changed = threading.Event()
         self._started = time.monotonic()
         self._attending = False
         self._over = threading.Event()
@@ -261,32 +323,48 @@ class Relay:
 
     def run(self) -> None:
         """Until the client closes its end."""
-        for line in self._source:
-            if line.strip():
+        while line := self._source.readline(MOST_FRAME_BYTES + 1):
+            if len(line) > MOST_FRAME_BYTES:
+                while line and not line.endswith(b"\n"):
+                    line = self._source.readline(MOST_FRAME_BYTES)
+                self._fail(None, -32600, f"a frame has at most {MOST_FRAME_BYTES} bytes; share larger data as a file")
+            elif line.strip():
                 self._frame(line)
         self._over.set()
 
     def _frame(self, line: bytes) -> None:
         try:
-            frame = json.loads(line)
+            frame = json.loads(line, parse_constant=_no_constant)
         except (ValueError, RecursionError):
-            self.write({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not valid JSON"}})
+            self._fail(None, -32700, "not valid JSON")
             return
         if not isinstance(frame, dict) or not isinstance(frame.get("method"), str):
             if isinstance(frame, dict) and ("result" in frame or "error" in frame):
                 return  # an answer to a request we never make
-            self._fail(frame.get("id") if isinstance(frame, dict) else None, -32600, "not a JSON-RPC request")
-            return
-        if "id" not in frame:
+            self._fail(_id(frame), -32600, "not a JSON-RPC request")
+        elif (wrong := _malformed(frame)) is not None:
+            if "id" in frame:
+                self._fail(_id(frame), -32602, wrong)
+        elif "id" not in frame:
             self._notification(frame)
-        elif (answer := self._answer_at_once(frame)) is not None:
-            self.write({"jsonrpc": "2.0", "id": frame["id"], **answer})
+        elif frame["id"] in self._running:
+            self._fail(frame["id"], -32600, "this id is in use by a request that still runs")
         else:
-            threading.Thread(target=self._forward, args=(frame,), daemon=True).start()
+            self._request(frame)
+
+    def _request(self, frame: Message) -> None:
+        if (answer := self._answer_at_once(frame)) is not None:
+            self.write({"jsonrpc": "2.0", "id": frame["id"], **answer})
+            return
+        flight = self._running[frame["id"]] = Flight()  # before its thread runs: a cancellation may follow at once
+        threading.Thread(target=self._forward, args=(frame, flight), daemon=True).start()
 
     def write(self, frame: Message) -> bool:
         """Write one frame whole; false when the client is gone."""
-        data = json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        try:
+            data = json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        except UnicodeEncodeError:  # half of a surrogate pair has no UTF-8
+            data = json.dumps(frame, separators=(",", ":")).encode() + b"\n"
         with self._writing:
             try:
                 self._sink.write(data)
@@ -301,19 +379,18 @@ class Relay:
 
     def _notification(self, frame: Message) -> None:
         if frame["method"] == "notifications/cancelled":
-            stop = self._running.pop((frame.get("params") or {}).get("requestId"), None)
-            if stop is not None:
-                stop()
+            request = frame.get("params", {}).get("requestId")
+            flight = self._running.get(request) if isinstance(request, str | int) else None
+            if flight is not None:
+                flight.stop()
 
     # --- what needs no hub ------------------------------------------------------------------------------------------
 
     def _answer_at_once(self, frame: Message) -> Message | None:
         method, params = frame["method"], frame.get("params", {})
-        if not isinstance(params, dict):
-            return {"error": {"code": -32602, "message": "params must be an object"}}
         if method == "initialize":
             return {"result": self._initialize(params)}
-        self._note_client(params.get("_meta") or {})
+        self._note_client(params.get("_meta", {}))
         if method == "ping" or (self._legacy and method == "logging/setLevel"):
             return {"result": {}}
         if method == "resources/subscribe" or method == "resources/unsubscribe":
@@ -355,12 +432,15 @@ class Relay:
     def _subscribe(self, method: str, params: Message) -> Message:
         uri = str(params.get("uri", ""))
         if method == "resources/subscribe":
-            first = not self._subscribed
             self._subscribed.add(uri)
-            if first:
-                threading.Thread(target=self._listen, daemon=True).start()
         else:
             self._subscribed.discard(uri)
+        self._changed.set()
+        if self._listening is None:
+            self._listening = Flight()
+            threading.Thread(target=self._listen, daemon=True).start()
+        else:
+            self._listening.stop()
         return {"result": {}}
 
     # --- entering ---------------------------------------------------------------------------------------------------
@@ -399,7 +479,8 @@ class Relay:
             made = call_json(self._hub.url(), self._hub.token(), "POST", "/v1/agents/enter", body)
             self._agent, self._agent_token = made["agent"], made["token"]
             if made.get("renamed"):
-                note(f"the name {who.name} is in use; this session is {self._agent}")
+                self._news = f"the name {who.name} is in use by another session; here you are {self._agent}"
+                note(self._news)
         if who.room:
             try:
                 join = {"create": True}
@@ -427,33 +508,48 @@ class Relay:
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
-    def _forward(self, frame: Message) -> None:
-        request = frame["id"]
-        key, acknowledged = self._prepare(frame)
+    def _forward(self, frame: Message, flight: Flight) -> None:
         try:
-            answer = self._ask(frame)
+            self._answer(frame, flight)
         except Cancelled:
-            return
+            pass
         except HubGone as error:
             self._not_confirmed(frame, str(error))
-            return
         except PermissionError as error:
-            self._fail(request, -32001, f"{error}; get a new one from whoever runs the hub")
-            return
+            self._fail(frame["id"], -32001, f"{error}; get a new one from whoever runs the hub")
+        except Exception as error:  # nothing a client sends may leave it without an answer
+            self._fail(frame["id"], -32603, f"{type(error).__name__}: {error}")
         finally:
-            self._running.pop(request, None)
+            self._running.pop(frame["id"], None)
+
+    def _answer(self, frame: Message, flight: Flight) -> None:
+        key, acknowledged = self._prepare(frame)
+        answer = self._ask(frame, flight)
+        if (answer.get("error") or {}).get("code") == READER_FORGOTTEN:
+            frame["params"]["_meta"]["mab/memory"] = self._memory.told()
+            answer = self._ask(frame, flight)
+        result = answer.get("result") or {}
+        room = (result.get("_meta") or {}).pop("mab/room", None)
         if "result" in answer:
-            answer["result"] = self._for_era(answer["result"])
-        # noted before writing, because the client may call again before this thread goes on; taken back if it is gone
-        self._written(frame, key, answer.get("result") or {})
-        if self.write(answer):
-            self._done = [k for k in self._done if k not in acknowledged]
-        elif key in self._done:
-            self._done.remove(key)
+            answer["result"] = self._for_era(result)
+            self._tell_news(result)
+        flight.check()
+        with self._settling:  # the client's next call may come before `write` returns; it must know of this result
+            if self.write(answer):
+                self._memory.room = room or self._memory.room
+                self._done = [k for k in self._done if k not in acknowledged]
+                self._written(frame, key, result)
+
+    def _tell_news(self, result: Message) -> None:
+        """What the model should know about itself rides on the first tool result."""
+        if self._news and isinstance(result.get("structuredContent"), dict):
+            result["structuredContent"]["note"] = self._news
+            result["content"].append({"type": "text", "text": self._news})
+            self._news = ""
 
     def _prepare(self, frame: Message) -> tuple[str, list[str]]:
         """Fill in what the stateless protocol wants with every request, and the key of a tool call."""
-        params = frame.setdefault("params", {})
+        params = frame["params"] = frame.get("params") or {}
         meta = params.setdefault("_meta", {})
         meta.setdefault(META_VERSION, MODERN)
         if self._legacy:
@@ -461,11 +557,13 @@ class Relay:
             meta[META_CLIENT] = self._client
             meta[META_CAPABILITIES] = self._capabilities
         meta.setdefault(META_CAPABILITIES, {})
-        key, done = "", list(self._done)
+        with self._settling:
+            key, done = "", list(self._done)
         if frame["method"] == "tools/call":
-            self._count += 1
-            key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{self._count:08d}")
+            key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{next(self._count):08d}")
             meta["mab/key"], meta["mab/ack"] = key, done
+        if frame["method"] in ("tools/call", "tasks/get"):
+            meta["mab/knows"] = len(self._memory)
         return key, done
 
     def _written(self, frame: Message, key: str, result: Message) -> None:
@@ -473,8 +571,10 @@ class Relay:
         if result.get("resultType") == "task":
             self._waits[str(result.get("taskId"))] = key
         elif key:
+            self._memory.take(result)
             self._done.append(key)
         elif frame["method"] == "tasks/get" and result.get("status") == "completed":
+            self._memory.take(result.get("result") or {})
             self._done += filter(None, [self._waits.pop(str(result.get("taskId")), "")])
 
     def _not_confirmed(self, frame: Message, reason: str) -> None:
@@ -488,14 +588,15 @@ class Relay:
         else:
             self._fail(frame["id"], -32603, text)
 
-    def _ask(self, frame: Message) -> Message:
+    def _ask(self, frame: Message, flight: Flight) -> Message:
         """The hub's answer, tried again over hub restarts with the same key until it is clear that no hub comes."""
         until = time.monotonic() + HUB_WAIT_S * 1.5
         renewed = False
         while True:
             self.enter()
+            flight.check()
             try:
-                return self._post(frame)
+                return self._post(frame, flight)
             except PermissionError:
                 if renewed:
                     raise
@@ -508,7 +609,7 @@ class Relay:
                 if self._legacy:  # another hub process, maybe another version
                     self.write({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
 
-    def _post(self, frame: Message) -> Message:
+    def _post(self, frame: Message, flight: Flight) -> Message:
         """One POST to /mcp; notifications on its stream go straight to the client."""
         params, method = frame["params"], frame["method"]
         headers = {
@@ -524,22 +625,14 @@ class Relay:
             headers["mcp-name"] = header_value(str(named))
         if self._identity is not None and self._identity.room:
             headers["bridge-room"] = self._identity.room
-        stopped = threading.Event()
         try:
             with open_connection(self._hub.url(), 700) as connection:
+                flight.take(connection)
                 connection.request("POST", "/mcp", json.dumps(frame).encode(), headers)
-
-                def stop() -> None:
-                    stopped.set()
-                    with contextlib.suppress(OSError, AttributeError):
-                        connection.sock.shutdown(2)
-
-                self._running[frame["id"]] = stop
                 return self._read(connection.getresponse(), frame)
-        except (OSError, http.client.HTTPException, AttributeError) as error:
-            if stopped.is_set():
-                raise Cancelled from error
-            raise HubGone(f"{type(error).__name__}") from error
+        except (OSError, http.client.HTTPException, AttributeError, HubGone) as error:
+            flight.check()
+            raise HubGone(str(error) or type(error).__name__) from error
 
     def _read(self, answer: http.client.HTTPResponse, frame: Message) -> Message:
         if answer.status == 401:
@@ -550,7 +643,7 @@ class Relay:
                     message: Message = json.loads(line[5:])
                     if "id" in message and "method" not in message:
                         return message
-                    self.write(message)
+                    self._pass_on(message)
             raise HubGone("the answer broke off")
         raw = answer.read()
         try:
@@ -568,9 +661,14 @@ class Relay:
     # --- notifications for handshake-era subscribers ------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Follow resource changes for a client that subscribed; opened again when the hub comes back."""
-        while self._subscribed and not self._over.is_set():
+        """Follow resource changes for a client that subscribed: anew when it subscribes to more or the hub was gone."""
+        while not self._over.is_set():
+            self._changed.clear()
+            flight = self._listening = Flight()
             uris = sorted(self._subscribed)
+            if not uris:
+                self._changed.wait(5)
+                continue
             frame: Message = {
                 "jsonrpc": "2.0",
                 "id": f"listen-{self._boot}",
@@ -578,10 +676,54 @@ class Relay:
                 "params": {"notifications": {"resourceSubscriptions": uris}},
             }
             self._prepare(frame)
-            with contextlib.suppress(HubGone, PermissionError, Cancelled, ValueError):
-                self.enter()
-                self._post(frame)
-            self._over.wait(1)
+            with contextlib.suppress(HubGone, PermissionError, ValueError):
+                try:
+                    self.enter()
+                    self._post(frame, flight)
+                except Cancelled:
+                    continue
+            self._changed.wait(1)
+            for uri in uris:  # what happened meanwhile was not heard: let the client look
+                self.write({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}})
+
+    def _pass_on(self, message: Message) -> None:
+        """A notification of the hub, in the client's era."""
+        if self._legacy:
+            if message.get("method") == "notifications/subscriptions/acknowledged":
+                return
+            meta = (message.get("params") or {}).get("_meta")
+            if isinstance(meta, dict):
+                meta.pop("io.modelcontextprotocol/subscriptionId", None)
+        self.write(message)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _id(frame: Any) -> str | int | None:
+    """The request's id when it is one that can be answered."""
+    found = frame.get("id") if isinstance(frame, dict) else None
+    return found if isinstance(found, str | int) and not isinstance(found, bool) else None
+
+
+def _malformed(frame: Message) -> str | None:
+    """What is wrong with a frame's envelope, if anything: what comes after may rely on it."""
+    if "id" in frame and _id(frame) is None:
+        return "id must be a string or a number"
+    params = frame.get("params", {})
+    if not isinstance(params, dict):
+        return "params must be an object"
+    meta = params.get("_meta", {})
+    if not isinstance(meta, dict):
+        return "params._meta must be an object"
+    for name, value in (("clientInfo", params.get("clientInfo", {})), (META_CLIENT, meta.get(META_CLIENT, {}))):
+        if not isinstance(value, dict):
+            return f"{name} must be an object"
+    for value in (params.get("capabilities", {}), meta.get(META_CAPABILITIES, {})):
+        if not isinstance(value, dict):
+            return "capabilities must be an object"
+    return None
 
 
 def header_value(text: str) -> str:

@@ -31,8 +31,9 @@ from pydantic import AnyUrl
 
 from hub.core.caller import Caller
 from mcp_bridge import tools
-from mcp_bridge.desk import Desk, Readers
+from mcp_bridge.desk import Desk, Reader, Readers
 from mcp_bridge.prompts import add_prompts
+from mcp_bridge.relay import READER_FORGOTTEN
 from mcp_bridge.resources import INBOX, JSON, add_resources, list_mine, read_inbox
 from mcp_bridge.tasks_extension import TasksExtension
 from mcp_bridge.toolbox import TOOLS, Answer, ToolProblem, ToolSpec, run_tool, text_of
@@ -117,7 +118,7 @@ class BridgeServer(MCPServer[Any]):
         except ToolProblem as problem:
             raise ToolError(str(problem)) from problem
         desk.finish()
-        return to_result(answer)
+        return to_result(answer, desk.reader.room if desk.relayed else None)
 
     async def desk(self, context: Context[Any, Any] | None) -> Desk:
         """The caller's desk for this request."""
@@ -134,15 +135,31 @@ class BridgeServer(MCPServer[Any]):
     async def desk_for(self, headers: Mapping[str, str], meta: Mapping[str, Any]) -> Desk:
         """A desk for these headers and this `_meta`; settles what earlier results proved to have arrived."""
         visitor = await self._connect(headers)
-        reader = self.readers.get(f"{visitor.name}|{visitor.connection}")
+        relayed = "bridge-reader" in headers
+        reader, cursor = self._reader(visitor, meta, relayed=relayed)
+        key = next((str(meta[k]) for k in _TOOL_USE_KEYS if meta.get(k)), secrets.token_hex(12))
+        desk = Desk(visitor.caller, visitor.name, reader, key, relayed=relayed)
+        done = meta.get("mab/ack")
+        await desk.settle([str(item) for item in done] if isinstance(done, list) else [] if relayed else None, cursor)
+        return desk
+
+    def _reader(self, visitor: Visitor, meta: Mapping[str, Any], *, relayed: bool) -> tuple[Reader, str | None]:
+        """The reader's memory here, and the cursor its relay had when this hub did not know it.
+
+        Raises MCPError for a relay whose reader this hub forgot: it sends its memory and asks again.
+        """
+        name, memory, cursor = f"{visitor.name}|{visitor.connection}", meta.get("mab/memory"), None
+        if relayed and name not in self.readers:
+            if "mab/knows" not in meta:
+                return Reader(visitor.room), None  # this request shows nothing that counts
+            if meta["mab/knows"] and not isinstance(memory, dict):
+                raise MCPError(code=READER_FORGOTTEN, message="this hub does not know the reader; send its memory")
+        reader = self.readers.get(name)
+        if isinstance(memory, dict):
+            cursor = reader.recall(memory)
         if reader.room is None and visitor.room:
             reader.room = visitor.room
-        key = next((str(meta[k]) for k in _TOOL_USE_KEYS if meta.get(k)), secrets.token_hex(12))
-        desk = Desk(visitor.caller, visitor.name, reader, key)
-        done = meta.get("mab/ack")
-        relayed = "bridge-reader" in headers
-        await desk.settle([str(item) for item in done] if isinstance(done, list) else [] if relayed else None)
-        return desk
+        return reader, cursor
 
 
 def _client_name(request: ServerRequestContext[Any, Any]) -> str:
@@ -172,10 +189,12 @@ def describe(spec: ToolSpec) -> McpTool:
     )
 
 
-def to_result(answer: Answer) -> CallToolResult:
+def to_result(answer: Answer, room: str | None = None) -> CallToolResult:
+    """The result on the wire; `room` is for the relay, which remembers where its reader is."""
     return CallToolResult(
         content=[TextContent(type="text", text=text_of(answer))],
         structured_content=orjson.loads(orjson.dumps(answer.data)),
+        _meta={"mab/room": room} if room else None,
     )
 
 

@@ -17,6 +17,7 @@ from mcp.server.extension import Extension, MethodBinding
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, RequestParams, TextContent
+from pydantic import ValidationError
 
 from hub.core.errors import HubError
 from hub.features.waits.contract import CreateWait, FinishWait, GetWait, Wait
@@ -61,7 +62,7 @@ class TasksExtension(Extension):
         spec = TOOLS.get(params.name)
         arguments = dict(params.arguments or {})
         wanted = spec is not None and spec.waits and _waits(params.name, arguments)
-        if not wanted or not _declared(ctx):
+        if not wanted or not _declared(ctx) or not _valid(params.name, arguments):
             return await call_next(ctx)
         desk = await self._desk(ctx)
         wait = await desk.caller.call(
@@ -131,6 +132,15 @@ class TasksExtension(Extension):
 def _waits(tool: str, arguments: dict[str, Any]) -> bool:
     wait_s = arguments.get("wait_s", 50 if tool == "ask" else 0)
     return isinstance(wait_s, int | float) and wait_s > 0
+
+
+def _valid(tool: str, arguments: dict[str, Any]) -> bool:
+    """Whether the arguments fit; wrong ones are refused at once, not by a task."""
+    try:
+        TOOLS[tool].args.model_validate(arguments)
+    except ValidationError:
+        return False
+    return True
 
 
 def _declared(ctx: ServerRequestContext[Any, Any]) -> bool:
