@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -21,6 +22,12 @@ MOST_PENDING: Final = 256
 MOST_READERS: Final = 10_000
 PAGE_BYTES: Final = 24 * 1024
 PATIENT_CLIENTS: Final = ("claude-code",)
+# control (but tab and newline), soft hyphen, bidi, zero-width (but the joiners scripts and emoji need), separators,
+# supplementary variation selectors and tags, with which text can be hidden
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e01ef]"
+)
 
 
 class NoRoom(Invalid):
@@ -174,7 +181,8 @@ class Desk:
 
 def brief(message: Message, *, room: str | None = None) -> dict[str, Any]:
     """A message for a model: only what is not the default."""
-    made: dict[str, Any] = {"id": message.id, "from": message.sender, "text": message.text, "at": message.at[:19] + "Z"}
+    made: dict[str, Any] = {"id": message.id, "from": message.sender, "text": visible(message.text)}
+    made["at"] = message.at[:19] + "Z"
     if message.room != room:
         made["room"] = message.room
     if message.channel != "general":
@@ -201,13 +209,15 @@ def lines(messages: Iterable[Message]) -> str:
 
 
 def line(message: Message) -> str:
+    """One message; further lines of its text are indented, so that none can pass for another message."""
     to = f" to {', '.join(message.to)}" if message.to else ""
     kind = "" if message.kind == "chat" else f" ({message.kind})"
     reply = f" re {message.reply_to}" if message.reply_to else ""
     cut = f" [cut; history(message='{message.id}') reads on]" if message.truncated else ""
-    return f"[{message.id}] {message.room} {message.sender}{to}{kind}{reply}: {visible(message.text)}{cut}"
+    text = visible(message.text).replace("\n", "\n    ")
+    return f"[{message.id}] {message.room} {message.sender}{to}{kind}{reply}: {text}{cut}"
 
 
 def visible(text: str) -> str:
-    """Text with control and bidi characters shown as escapes."""
-    return "".join(c if c in "\n\t" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    """Text with what a reader cannot see shown as escapes: control, bidi, zero-width, tag characters. Joiners stay."""
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text.replace("\r\n", "\n"))

@@ -204,13 +204,13 @@ async def history(desk: Desk, args: HistoryArgs) -> Answer:
         return await _one(desk, args)
     if args.query:
         found = await desk.call(Search(q=args.query, room=args.room, limit=args.limit))
-        return _page(list(found.items), has_more=found.has_more)
+        return _page(desk, list(found.items), has_more=found.has_more)
     room = await desk.room(args.room)
     page = await desk.call(ListMessages(room=room, thread=args.thread, before=args.before, limit=args.limit))
-    return _page(list(page.items), has_more=page.has_more, room=room)
+    return _page(desk, list(page.items), has_more=page.has_more, room=room)
 
 
-def _page(messages: list[Message], *, has_more: bool, room: str | None = None) -> Answer:
+def _page(desk: Desk, messages: list[Message], *, has_more: bool, room: str | None = None) -> Answer:
     """Newest that fit 24 KiB, in order."""
     kept: list[Message] = []
     used = 0
@@ -223,6 +223,7 @@ def _page(messages: list[Message], *, has_more: bool, room: str | None = None) -
             has_more = True
             break
         kept.insert(0, short)
+    desk.show(kept)
     data = {"messages": [brief(m, room=room) for m in kept], "has_more": has_more or None, "room": room}
     return Answer(data, lines(kept) or "nothing found", peer_text=bool(kept))
 

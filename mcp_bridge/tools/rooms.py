@@ -21,7 +21,7 @@ from hub.kernel.rooms.contract import (
     Room,
     UpdateMember,
 )
-from mcp_bridge.desk import Desk, brief, lines
+from mcp_bridge.desk import Desk, brief, lines, visible
 from mcp_bridge.toolbox import Answer, Args, tool
 
 RoomArg = Annotated[str | None, Field(description="default: your current room")]
@@ -73,18 +73,19 @@ async def briefing(desk: Desk, room: Room) -> Answer:
     """What a newcomer needs, under 2,000 tokens however long the room's history is."""
     last = (await desk.call(ListMessages(room=room.room, limit=_LAST))).items
     questions = (await desk.call(ListQuestions(room=room.room, limit=5))).items
-    shown = [_short(m) for m in last]
+    shown, asked = [_short(m) for m in last], [_short(m) for m in questions]
+    desk.show([*shown, *asked])
     data: dict[str, Any] = {
         "room": room.room,
         "created": room.created or None,
-        "topic": room.settings.topic[:_CUT],
+        "topic": visible(room.settings.topic[:_CUT]),
         "you": desk.name,
         "role": room.role,
         "members": [member(m) for m in room.members[:30]],
         "more_members": max(0, len(room.members) - 30) or None,
         "channels": [c.channel for c in room.channels if c.channel != "general"][:20],
         "last": [brief(m, room=room.room) for m in shown],
-        "questions": [brief(_short(m), room=room.room) for m in questions],
+        "questions": [brief(m, room=room.room) for m in asked],
     }
     for briefer in BRIEFERS:
         data |= await briefer(desk, room)
@@ -129,10 +130,14 @@ async def who(desk: Desk, args: WhoArgs) -> Answer:
         "you": me.name,
         "owner": me.owner,
         "current": desk.reader.room,
-        "rooms": [{"room": r.room, "topic": r.topic[:80], "members": r.members, "unread": r.unread} for r in rooms],
+        "rooms": [
+            {"room": r.room, "topic": visible(r.topic[:80]), "members": r.members, "unread": r.unread} for r in rooms
+        ],
     }
-    text = "\n".join(f"{r.room}: {r.members} members, {r.unread} unread. {r.topic[:80]}" for r in rooms)
-    return Answer(data, f"You are {me.name}.\n{text or 'You are in no room yet; join one.'}")
+    text = "\n".join(f"{r.room}: {r.members} members, {r.unread} unread. {visible(r.topic[:80])}" for r in rooms)
+    return Answer(
+        data, f"You are {me.name}.\n{text or 'You are in no room yet; join one.'}", any(r.topic for r in rooms)
+    )
 
 
 async def _receipts(desk: Desk, args: WhoArgs) -> Answer:
