@@ -295,6 +295,7 @@ class SqliteStore(Store):
         self._memo = _Memo()
         self._waiting: list[_Job] = []
         self._down: str | None = None
+        self._damaged: str | None = None
         self._probe_at = 0.0
         self._closed = False
         self._idle = asyncio.Event()
@@ -323,12 +324,40 @@ class SqliteStore(Store):
         self._idle_readers: list[sqlite3.Connection] = []
         self._thread = threading.Thread(target=self._commit_forever, name="hub-commit", daemon=True)
         self._thread.start()
+        self._checking: asyncio.Task[None] | None = None
+        if self._running_mark.exists():
+            log.warning("the last hub did not stop cleanly; checking the database in the background")
+            self._checking = asyncio.create_task(self._check())
+        self._running_mark.touch(mode=0o600)
+
+    @property
+    def _running_mark(self) -> Path:
+        """A file that exists while a hub runs: found at a start, the last one did not stop cleanly."""
+        return self.path.with_suffix(".running")
+
+    async def _check(self) -> None:
+        """Look for damage after an unclean stop; writing ends when there is any, so that it does not spread."""
+        found = await asyncio.to_thread(self._quick_check)
+        if found != "ok":
+            self._damaged = (
+                f"the database is damaged ({found}); stop the hub and restore a backup: mcp-bridge admin restore"
+            )
+            log.error(self._damaged)
+
+    def _quick_check(self) -> str:
+        with self.maintenance_connection() as connection:
+            try:
+                return str(connection.execute("pragma quick_check(1)").fetchone()[0])
+            except sqlite3.DatabaseError as error:
+                return str(error)
 
     async def drain(self) -> None:
         """Finish what was accepted, then close."""
         if self._closed:
             return
         self._closed = True
+        if self._checking is not None:
+            await self._checking
         await self._idle.wait()
         self._commits.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -336,10 +365,11 @@ class SqliteStore(Store):
             connection.close()
         self._writer.execute("pragma wal_checkpoint(truncate)").close()
         self._writer.close()
+        self._running_mark.unlink(missing_ok=True)
         self._lock.release()
 
     def health(self) -> str | None:
-        return self._down
+        return self._damaged or self._down
 
     def _connect(self, *, writer: bool) -> sqlite3.Connection:
         mode = "rwc" if writer else "ro"
@@ -386,6 +416,8 @@ class SqliteStore(Store):
     async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:
         if self._closed:
             raise Unavailable("the hub is shutting down; retry with the same idempotency key", retry_after_s=1)
+        if self._damaged:
+            raise ReadOnly(self._damaged)
         if self._down and time.monotonic() < self._probe_at:
             raise ReadOnly(f"writing is off: {self._down}; free space, then retry", retry_after_s=1)
         job = _Job(body, self._loop.create_future())

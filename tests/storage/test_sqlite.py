@@ -16,6 +16,7 @@ from hub.log.schema import MIGRATIONS
 from hub.storage.directory import refuse_network_file_system
 from hub.storage.interface import Migration, StoreError, Tx
 from hub.storage.sqlite import SqliteStore
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 SCHEMA = [
@@ -180,3 +181,31 @@ async def test_draining_finishes_what_was_accepted_and_refuses_the_rest(tmp_path
     await asyncio.gather(*calls)
     with pytest.raises(Unavailable):
         await store.write(lambda tx: put(tx, 99))
+
+
+async def test_damage_is_found_after_an_unclean_stop_and_writing_ends(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    await store.open(SCHEMA)
+    for n in range(400):
+        await store.write(lambda tx, n=n: put(tx, n, "x" * 500))  # type: ignore[misc]
+    await store.drain()
+    raw = bytearray(store.path.read_bytes())
+    for at in range(len(raw) // 2, len(raw) - 4096, 4096):
+        raw[at : at + 64] = b"\xff" * 64
+    store.path.write_bytes(raw)
+    store.path.with_suffix(".running").touch()
+    again = SqliteStore(tmp_path)
+    await again.open(SCHEMA)
+    await eventually(lambda: again.health() is not None)
+    with pytest.raises(ReadOnly, match="admin restore"):
+        await again.write(lambda tx: put(tx, 999))
+    await again.drain()
+
+
+async def test_a_clean_stop_leaves_no_mark(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    await store.open(SCHEMA)
+    mark = store.path.with_suffix(".running")
+    assert mark.exists()
+    await store.drain()
+    assert not mark.exists()
