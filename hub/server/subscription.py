@@ -59,14 +59,19 @@ class Subscription:
         self._gaps: list[Gap] = []
         self._all = False
 
-    async def follow(self, rooms: list[str] | None, marks: Mapping[int, Mark]) -> list[str]:
-        """Start following. A room without a mark starts at the acknowledged position, so nothing is lost."""
+    async def follow(self, rooms: list[str] | None, marks: Mapping[int, Mark], *, later: bool = False) -> list[str]:
+        """Start following. A room without a mark starts at the acknowledged position, so nothing is lost.
+
+        Rooms that came `later`, while following all, start with the event of joining.
+        """
         self._all = rooms is None
         call = self._dispatch.call(self._principal)
-        found = await self._dispatch.store.read(lambda tx: self._start(tx, call, rooms, marks))
+        found = await self._dispatch.store.read(lambda tx: self._start(tx, call, rooms, marks, later=later))
         return [followed.name for followed in found]
 
-    def _start(self, tx: Tx, call: Call, rooms: list[str] | None, marks: Mapping[int, Mark]) -> list[Followed]:
+    def _start(
+        self, tx: Tx, call: Call, rooms: list[str] | None, marks: Mapping[int, Mark], *, later: bool
+    ) -> list[Followed]:
         names = rooms if rooms is not None else [load_stream(tx, log).name for log in rooms_of(tx, call.agent)]
         if len(names) > MOST_ROOMS:
             raise Invalid(f"one stream follows at most {MOST_ROOMS} rooms; open another one for the rest")
@@ -77,9 +82,8 @@ class Subscription:
                 continue
             stream = load_stream(tx, entered.log)
             start = entered.member.joined_seq - 1 if entered.room.settings.history == "since_join" else 0
-            mark = marks.get(entered.log) or Mark(
-                entered.log, stream.epoch, load_position(tx, call.agent, entered.log).acked
-            )
+            known = entered.member.joined_seq - 1 if later else load_position(tx, call.agent, entered.log).acked
+            mark = marks.get(entered.log) or Mark(entered.log, stream.epoch, known)
             after, gap = resume(stream, mark, start)
             if gap:
                 self._gaps.append(gap)
@@ -138,4 +142,4 @@ class Subscription:
     async def refresh(self) -> None:
         """Pick up rooms joined since, when following all."""
         if self._all:
-            await self.follow(None, {})
+            await self.follow(None, {}, later=True)

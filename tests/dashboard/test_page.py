@@ -1,0 +1,70 @@
+"""The live page in a real browser: sign in by link, rooms, live messages, writing, text shown as text."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from hub.settings import Settings
+from mcp_bridge.serve import Served, serving
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture
+async def served(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Served]:
+    async with serving(Settings(home=tmp_path, port=0, log_level="error")) as running:
+        yield running
+
+
+@pytest.fixture
+async def page(anyio_backend: str) -> AsyncIterator[Page]:
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is not installed; .ci/install does it"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield await browser.new_page(viewport={"width": 1100, "height": 520})
+        await browser.close()
+
+
+async def test_a_person_signs_in_reads_live_and_writes(served: Served, page: Page) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    async with httpx2.AsyncClient(base_url=served.url, headers={"authorization": f"Bearer {served.token}"}) as http:
+        await http.post("/v1/rooms", json={"room": "build", "topic": "The build"})
+        await http.post("/v1/rooms/build/messages", json={"text": "<img src=x onerror=alert(1)> stays text"})
+        code = (await http.post("/v1/login-codes")).json()["code"]
+        await page.goto(f"{served.url}/#code={code}")
+        await expect(page.locator("#state")).to_have_text("Live", timeout=10_000)
+        assert "code=" not in page.url
+        await expect(page.locator("#messages")).to_contain_text("<img src=x onerror=alert(1)> stays text")
+        assert await page.locator("#messages img").count() == 0
+        await http.post("/v1/rooms/build/messages", json={"text": "live one"})
+        await expect(page.locator("#messages")).to_contain_text("live one", timeout=5000)
+        await page.fill("#text", "from the page")
+        await page.click("form button")
+        await expect(page.locator("#messages")).to_contain_text("from the page", timeout=5000)
+        texts = [m["text"] for m in (await http.get("/v1/rooms/build/messages")).json()["items"]]
+        assert texts[-1] == "from the page"
+        await http.post("/v1/rooms", json={"room": "later"})
+        await expect(page.locator("#rooms")).to_contain_text("later", timeout=5000)
+    assert errors == []
+
+
+async def test_a_used_link_says_what_to_do(served: Served, page: Page) -> None:
+    await page.goto(f"{served.url}/#code=used")
+    await expect(page.locator("#state")).to_contain_text("mcp-bridge open", timeout=10_000)
+    await page.goto(served.url)
+    await expect(page.locator("#state")).to_contain_text("Not signed in", timeout=10_000)
