@@ -37,14 +37,19 @@ class HubTokens:
         )
 
 
-class _Whole:
-    """An app behind one path: every method, with its own middleware, and nothing beside that path."""
+class Endpoint:
+    """An app behind one path: every method, with its own middleware, and nothing beside that path.
+
+    Blanks around header values go first (RFC 9110 section 5.5): the fast HTTP parser leaves them, and the SDK
+    compares `Mcp-Name` with the body.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        await self._app({**scope, "headers": headers}, receive, send)
 
 
 def add_mcp(hub: HubApp) -> BridgeServer:
@@ -67,7 +72,7 @@ def add_mcp(hub: HubApp) -> BridgeServer:
     app = server.streamable_http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
     )
-    hub.mount([Route("/mcp", _Whole(app))])
+    hub.mount([Route("/mcp", Endpoint(app))])
     hub.add_background(lambda running: _running(running, server, bus, legacy))
     return server
 

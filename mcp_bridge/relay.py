@@ -44,7 +44,7 @@ NOT_CONFIRMED = (
 )
 MOST_SHOWN = 4096
 MOST_FRAME_BYTES = 8 * 1024 * 1024
-READER_FORGOTTEN = -32099  # the hub does not know this reader: it restarted, or another one answers
+READER_FORGOTTEN = -32010  # the hub does not know this reader: it restarted, or another one answers
 _NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 Message = dict[str, Any]
 

@@ -10,19 +10,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension, MethodBinding
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, RequestParams, TextContent
+from mcp_types import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    MISSING_REQUIRED_CLIENT_CAPABILITY,
+    CallToolRequestParams,
+    CallToolResult,
+    RequestParams,
+    TextContent,
+)
 from pydantic import ValidationError
 
 from hub.core.errors import HubError
 from hub.features.waits.contract import CreateWait, FinishWait, GetWait, Wait
 from mcp_bridge.desk import Desk
-from mcp_bridge.toolbox import TOOLS
+from mcp_bridge.toolbox import TOOLS, ToolSpec
 
 if TYPE_CHECKING:
     from mcp_bridge.server import BridgeServer
@@ -61,8 +71,8 @@ class TasksExtension(Extension):
     ) -> HandlerResult:
         spec = TOOLS.get(params.name)
         arguments = dict(params.arguments or {})
-        wanted = spec is not None and spec.waits and _waits(params.name, arguments)
-        if not wanted or not _declared(ctx) or not _valid(params.name, arguments):
+        wanted = spec is not None and _waits(spec, arguments)
+        if not wanted or not _declared(ctx):
             return await call_next(ctx)
         desk = await self._desk(ctx)
         wait = await desk.caller.call(
@@ -94,11 +104,23 @@ class TasksExtension(Extension):
         except HubError as error:
             log.warning("a waiting call ended early: %s", error.detail)
             return  # the hub stops or failed; the next tasks/get starts it again
+        except Exception as error:  # a protocol error, or a fault of ours: the client must not wait for ever
+            await self._fail(wait, desk, error)
+            return
         plain = result.model_dump(mode="json", by_alias=True, exclude_none=True)
         try:
             await desk.caller.call(FinishWait(wait=wait.wait, status="completed", result=plain))
         except HubError as error:
             log.warning("a result could not be kept: %s", error.detail)
+
+    async def _fail(self, wait: Wait, desk: Desk, error: Exception) -> None:
+        if isinstance(error, MCPError):
+            told = {"code": error.error.code, "message": error.error.message}
+        else:
+            log.error("a waiting call of %s failed", wait.tool, exc_info=error)
+            told = {"code": INTERNAL_ERROR, "message": f"{wait.tool} failed; call it again"}
+        with suppress(HubError):
+            await desk.caller.call(FinishWait(wait=wait.wait, status="failed", result=told))
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
         desk, wait = await self._find(ctx, params)
@@ -107,6 +129,8 @@ class TasksExtension(Extension):
         made: dict[str, Any] = {"resultType": "complete", **_task(wait)}
         if wait.status == "completed":
             made["result"] = wait.result
+        elif wait.status == "failed":
+            made["error"] = wait.result
         return made
 
     async def _cancel(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
@@ -122,6 +146,7 @@ class TasksExtension(Extension):
         return {"resultType": "complete"}
 
     async def _find(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> tuple[Desk, Wait]:
+        _check(ctx, params.task_id)
         desk = await self._desk(ctx)
         try:
             return desk, await desk.caller.call(GetWait(wait=params.task_id))
@@ -129,24 +154,34 @@ class TasksExtension(Extension):
             raise MCPError(code=INVALID_PARAMS, message=error.detail) from error
 
 
-def _waits(tool: str, arguments: dict[str, Any]) -> bool:
-    wait_s = arguments.get("wait_s", 50 if tool == "ask" else 0)
-    return isinstance(wait_s, int | float) and wait_s > 0
-
-
-def _valid(tool: str, arguments: dict[str, Any]) -> bool:
-    """Whether the arguments fit; wrong ones are refused at once, not by a task."""
+def _waits(spec: ToolSpec, arguments: dict[str, Any]) -> bool:
+    """Whether this call would wait. Wrong arguments do not: they are refused at once, not by a task."""
+    if not spec.waits:
+        return False
     try:
-        TOOLS[tool].args.model_validate(arguments)
+        args = spec.args.model_validate(arguments)
     except ValidationError:
         return False
-    return True
+    return bool(getattr(args, "wait_s", 1) > 0)
 
 
 def _declared(ctx: ServerRequestContext[Any, Any]) -> bool:
     capabilities = ctx.session.client_capabilities
     extensions = capabilities.extensions if capabilities is not None else None
     return ctx.protocol_version in MODERN and bool(extensions) and IDENTIFIER in (extensions or {})
+
+
+def _check(ctx: ServerRequestContext[Any, Any], task: str) -> None:
+    """Refuse what SEP-2663 refuses: clients that did not declare the extension, a routing header of another task."""
+    if not _declared(ctx):
+        raise MCPError(
+            code=MISSING_REQUIRED_CLIENT_CAPABILITY,
+            message=f"declare the extension {IDENTIFIER} in your capabilities to use its methods",
+            data={"requiredCapabilities": {"extensions": {IDENTIFIER: {}}}},
+        )
+    named = (getattr(ctx.request, "headers", None) or {}).get("mcp-name")
+    if named is not None and named != task:
+        raise MCPError(code=HEADER_MISMATCH, message="the mcp-name header is not the body's taskId")
 
 
 def _task(wait: Wait) -> dict[str, Any]:

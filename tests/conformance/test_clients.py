@@ -109,7 +109,19 @@ COMMON = {
 SCENARIOS = {
     "2025-11-25": COMMON
     | {"server-initialize", "resources-subscribe", "resources-unsubscribe", "server-session-lifecycle"},
-    "2026-07-28": (COMMON - {"ping"}) | {"caching", "sep-2164-resource-not-found"},
+    "2026-07-28": (COMMON - {"ping"})
+    | {
+        "server-stateless",
+        "caching",
+        "sep-2164-resource-not-found",
+        "http-header-validation",
+        "tasks-lifecycle",
+        "tasks-capability-negotiation",
+        "tasks-wire-fields",
+        "tasks-request-state-removal",
+        "tasks-request-headers",
+        "tasks-dispatch-and-envelope",
+    },
 }
 
 
@@ -139,7 +151,7 @@ def open_server(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("revision", sorted(SCENARIOS))
-async def test_the_conformance_suite_passes_every_scenario_that_needs_no_fixture(
+async def test_the_conformance_suite_passes_every_scenario_of_what_the_bridge_offers(
     open_server: str, revision: str
 ) -> None:
     suite = str(MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js")
