@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),
     "doctor": ("mcp_bridge.commands.doctor:doctor", "Check that everything works, with a fix for what does not."),
     "admin": ("mcp_bridge.commands.admin:admin", "Statistics, backup, restore, export, inspection."),
+    "setup": ("mcp_bridge.commands.setup:setup", "Set up Claude Code, Codex, Cursor and others to use the bridge."),
     "call": ("mcp_bridge.commands.call:call", "Call any operation by name with JSON."),
     "ops": ("mcp_bridge.commands.call:ops", "List every operation: route, handler, tool, doc page."),
 }

@@ -1,0 +1,85 @@
+"""`setup`: put the bridge into the configuration of the clients on this machine, or take it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hub.settings import load
+from mcp_bridge.commands.common import json_option
+from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Client, Place, Scope, Target, server_command
+from mcp_bridge.setup.edit import CannotEdit
+from mcp_bridge.setup.files import Change, Ledger, edited
+
+
+@click.command()
+@click.argument("clients", nargs=-1, type=click.Choice(list(CLIENTS)))
+@click.option(
+    "--scope", type=click.Choice(["user", "project"]), help="For all your projects, or this one (a file others share)."
+)
+@click.option("--dry-run", is_flag=True, help="Show the change and write nothing.")
+@click.option("--remove", is_flag=True, help="Take the bridge out again.")
+@json_option
+def setup(clients: tuple[str, ...], scope: Scope | None, dry_run: bool, remove: bool, as_json: bool) -> None:
+    """Set up CLIENTS (default: every one found) to start the bridge by themselves.
+
+    Other servers, unknown keys, comments and the file's encoding stay as they are. A backup is kept in the data
+    directory. --remove gives back the very bytes when nobody wrote since, and otherwise takes out only our entry.
+    """
+    from mcp_bridge.commands.common import show
+
+    place = Place.here()
+    chosen = [CLIENTS[name] for name in clients] or [c for c in CLIENTS.values() if c.installed(place)]
+    if not chosen:
+        raise click.UsageError(f"no client found here; name one: {', '.join(CLIENTS)}")
+    rows = _all(chosen, place, scope, dry_run=dry_run, remove=remove)
+    show(rows, as_json, lambda: "\n".join(_text(row) for row in rows))
+    if any(row["state"] == "failed" for row in rows):
+        raise SystemExit(1)
+
+
+def _all(
+    chosen: list[Client], place: Place, scope: Scope | None, *, dry_run: bool, remove: bool
+) -> list[dict[str, Any]]:
+    ledger = Ledger(load().home)
+    rows = []
+    for client in chosen:
+        try:
+            targets = client.targets(place, scope or client.scopes[0], server_command())
+        except CannotSetUp as error:
+            raise click.UsageError(str(error)) from error
+        rows += [_one(client, target, ledger, dry_run=dry_run, remove=remove) for target in targets]
+    return rows
+
+
+def _one(client: Client, target: Target, ledger: Ledger, *, dry_run: bool, remove: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"client": client.name, "file": str(target.path)}
+    try:
+        change = change_for(target, ledger, remove=remove)
+        row |= {"state": "unchanged"} if not change.needed else {"state": "would change" if dry_run else "changed"}
+        if dry_run:
+            return row | {"diff": change.diff()}
+        if change.needed:
+            carry_out(change, target.path, ledger, remove=remove)
+    except (CannotEdit, OSError) as error:
+        return row | {"state": "failed", "why": f"{error}; nothing was changed"}
+    return row
+
+
+def change_for(target: Target, ledger: Ledger, *, remove: bool) -> Change:
+    """What setting up, or removing, does to one file."""
+    return ledger.undo(target.path, target.take) if remove else edited(target.path, target.put)
+
+
+def carry_out(change: Change, path: Path, ledger: Ledger, *, remove: bool) -> None:
+    """Write it."""
+    ledger.apply(change)
+    if remove:
+        ledger.forget(path)
+
+
+def _text(row: dict[str, Any]) -> str:
+    head = f"{row['client']:15} {row['state']:12} {row['file']}"
+    return "\n".join(filter(None, [head, row.get("diff", "").rstrip(), row.get("why", "")]))

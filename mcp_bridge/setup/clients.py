@@ -1,0 +1,151 @@
+"""The clients the bridge can be set up in: where each keeps its servers, and how an entry looks there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from mcp_bridge.setup import edit
+
+SERVER: Final = "bridge"
+Scope = Literal["user", "project", "local"]
+
+
+class CannotSetUp(ValueError):
+    """This client cannot be set up this way; the message says what can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The surroundings: home directory, environment, platform, project. Parameters, so that tests can choose them."""
+
+    home: Path
+    environment: Mapping[str, str]
+    platform: str
+    project: Path
+
+    @classmethod
+    def here(cls) -> Place:
+        return cls(Path.home(), os.environ, sys.platform, Path.cwd())
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One file and how to put our entry in and out of it."""
+
+    path: Path
+    section: str
+    entry: Mapping[str, Any]
+    toml: bool = False
+
+    def put(self, text: str) -> str:
+        if self.toml:
+            return edit.toml_set(text, self.section, SERVER, dict(self.entry))
+        return edit.json_set(text, self.section, SERVER, dict(self.entry))
+
+    def take(self, text: str) -> str:
+        if self.toml:
+            return edit.toml_remove(text, self.section, SERVER)
+        return edit.json_remove(text, self.section, SERVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client: its name on the command line, its program, the folders that show it is installed."""
+
+    name: str
+    title: str
+    program: str
+    scopes: tuple[Scope, ...]
+
+    def installed(self, place: Place) -> bool:
+        """Whether this machine seems to have it."""
+        if self.program and shutil.which(self.program, path=place.environment.get("PATH")):
+            return True
+        return any(path.exists() for path in _traces(self.name, place))
+
+    def targets(self, place: Place, scope: Scope, command: list[str]) -> list[Target]:
+        """The files to change. Raises CannotSetUp for a scope the client does not have."""
+        if scope not in self.scopes:
+            raise CannotSetUp(f"{self.title} has no {scope} scope; it has: {', '.join(self.scopes)}")
+        entry = {"command": command[0], "args": command[1:]}
+        return [_target(self.name, path, scope, entry) for path in _files(self.name, place, scope)]
+
+
+CLIENTS: Final = {
+    client.name: client
+    for client in (
+        Client("claude-code", "Claude Code", "claude", ("user", "project")),
+        Client("claude-desktop", "Claude Desktop", "", ("user",)),
+        Client("codex", "Codex", "codex", ("user",)),
+        Client("cursor", "Cursor", "cursor", ("user", "project")),
+        Client("vscode", "VS Code", "code", ("project",)),
+        Client("gemini", "Gemini CLI", "gemini", ("user", "project")),
+    )
+}
+
+
+def server_command() -> list[str]:
+    """How a client starts our server: the full path, because clients started from a desktop know no shell's PATH."""
+    beside = Path(sys.executable).with_name("mcp-bridge.exe" if os.name == "nt" else "mcp-bridge")
+    found = str(beside) if beside.exists() else shutil.which("mcp-bridge")
+    return [found, "mcp"] if found else [sys.executable, "-m", "mcp_bridge", "mcp"]
+
+
+def _target(client: str, path: Path, scope: Scope, entry: dict[str, Any]) -> Target:
+    if scope == "project":  # shared with others: no path of this machine in it
+        entry = {"command": "mcp-bridge", "args": ["mcp"]}
+    if client in ("claude-code", "vscode"):
+        entry = {"type": "stdio", **entry}
+    if client == "claude-desktop":  # it has no project: a name and a room of its own
+        entry = {**entry, "args": [*entry["args"], "--name", "claude-desktop", "--room", "lobby"]}
+    section = {"codex": "mcp_servers", "vscode": "servers"}.get(client, "mcpServers")
+    return Target(path, section, entry, toml=client == "codex")
+
+
+def _files(client: str, place: Place, scope: Scope) -> list[Path]:
+    home, project, env = place.home, place.project, place.environment
+    if scope == "project":
+        return [
+            {
+                "claude-code": project / ".mcp.json",
+                "cursor": project / ".cursor" / "mcp.json",
+                "vscode": project / ".vscode" / "mcp.json",
+                "gemini": project / ".gemini" / "settings.json",
+            }[client]
+        ]
+    if client == "claude-desktop":
+        return [folder / "claude_desktop_config.json" for folder in _desktop_folders(place)]
+    if client == "claude-code":  # never ~/.claude/settings.json: servers there are ignored
+        folder = env.get("CLAUDE_CONFIG_DIR")
+        return [Path(folder) / ".claude.json" if folder else home / ".claude.json"]
+    if client == "codex":
+        return [Path(env.get("CODEX_HOME") or home / ".codex") / "config.toml"]
+    return [{"cursor": home / ".cursor" / "mcp.json", "gemini": home / ".gemini" / "settings.json"}[client]]
+
+
+def _desktop_folders(place: Place) -> list[Path]:
+    """Where Claude Desktop keeps its configuration; on Windows a Store (MSIX) build has a folder of its own."""
+    if place.platform == "darwin":
+        return [place.home / "Library" / "Application Support" / "Claude"]
+    if place.platform != "win32":
+        return [Path(place.environment.get("XDG_CONFIG_HOME") or place.home / ".config") / "Claude"]
+    roaming = Path(place.environment.get("APPDATA") or place.home / "AppData" / "Roaming") / "Claude"
+    local = Path(place.environment.get("LOCALAPPDATA") or place.home / "AppData" / "Local")
+    packaged = [p / "LocalCache" / "Roaming" / "Claude" for p in sorted((local / "Packages").glob("Claude_*"))]
+    return packaged + ([roaming] if roaming.exists() or not packaged else [])
+
+
+def _traces(client: str, place: Place) -> list[Path]:
+    if client == "claude-desktop":
+        return _desktop_folders(place)
+    if client == "claude-code":
+        return _files(client, place, "user")
+    if client == "vscode":
+        return [place.project / ".vscode"]
+    return [path.parent for path in _files(client, place, "user")]

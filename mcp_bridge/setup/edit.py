@@ -1,0 +1,255 @@
+"""Change one entry of a configuration file and nothing else: comments, order, BOM, line ends and unknown keys stay.
+
+Text in, text out; files are in `files.py`. JSON may have comments and trailing commas (JSONC).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+
+class CannotEdit(ValueError):
+    """The file is not what it should be; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an object: where its key starts and its value starts and ends."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object's braces and members; `comma` is where a trailing comma stands, else -1."""
+
+    open: int
+    close: int
+    members: tuple[Member, ...]
+    comma: int
+
+
+_SPACE = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SCALAR = re.compile(r"[^\s,\]}/]+")
+
+
+class Scanner:
+    """Finds members of JSON objects in text, comments allowed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def skip(self, at: int) -> int:
+        found = _SPACE.match(self.text, at)
+        assert found is not None  # it matches nothing, too
+        return found.end()
+
+    def value(self, at: int) -> int:
+        """Where the value that starts here ends."""
+        first = self.text[at : at + 1]
+        if first == "{":
+            return self.object(at).close + 1
+        if first == "[":
+            return self._array(at)
+        found = (_STRING if first == '"' else _SCALAR).match(self.text, at)
+        if not found:
+            raise CannotEdit(f"not valid JSON at character {at}")
+        return found.end()
+
+    def _array(self, at: int) -> int:
+        at = self.skip(at + 1)
+        while self.text[at : at + 1] != "]":
+            at = self.skip(self.value(at))
+            if self.text[at : at + 1] == ",":
+                at = self.skip(at + 1)
+            elif self.text[at : at + 1] != "]":
+                raise CannotEdit(f"not valid JSON at character {at}")
+        return at + 1
+
+    def object(self, at: int) -> Object:
+        """The object whose brace is here."""
+        if self.text[at : at + 1] != "{":
+            raise CannotEdit(f"expected an object at character {at}")
+        opened, comma = at, -1
+        members: list[Member] = []
+        at = self.skip(at + 1)
+        while self.text[at : at + 1] != "}":
+            if members and comma < 0:
+                raise CannotEdit(f"a comma is missing at character {at}")
+            member = self._member(at)
+            members.append(member)
+            at, comma = self.skip(member.end), -1
+            if self.text[at : at + 1] == ",":
+                at, comma = self.skip(at + 1), at
+        return Object(opened, at, tuple(members), comma)
+
+    def _member(self, at: int) -> Member:
+        key = _STRING.match(self.text, at)
+        colon = self.skip(key.end()) if key else at
+        if not key or self.text[colon : colon + 1] != ":":
+            raise CannotEdit(f"not valid JSON at character {at}")
+        value = self.skip(colon + 1)
+        return Member(json.loads(key.group(), strict=False), at, value, self.value(value))
+
+
+def _root(text: str) -> Object:
+    scanner = Scanner(text)
+    root = scanner.object(scanner.skip(0))
+    if scanner.skip(root.close + 1) != len(text):
+        raise CannotEdit("text follows the JSON value")
+    return root
+
+
+def _find(found: Object, key: str) -> Member | None:
+    return next((member for member in reversed(found.members) if member.key == key), None)
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _indent(text: str) -> str:
+    found = re.search(r"^([ \t]+)\"", text, re.MULTILINE)
+    return found.group(1) if found else "  "
+
+
+def json_get(text: str, section: str, name: str) -> str | None:
+    """The text of `section.name`; None when it is not there."""
+    if not text.strip("\ufeff \t\r\n"):
+        return None
+    outer = _find(_root(text), section)
+    if outer is None or text[outer.value] != "{":
+        return None
+    inner = _find(Scanner(text).object(outer.value), name)
+    return text[inner.value : inner.end] if inner else None
+
+
+def json_set(text: str, section: str, name: str, value: Any) -> str:
+    """Put `value` at `section.name`. Raises CannotEdit for text that is not JSON (comments are fine)."""
+    if not text.strip("\ufeff \t\r\n"):
+        return ("\ufeff" if text.startswith("\ufeff") else "") + json.dumps({section: {name: value}}, indent=2) + "\n"
+    outer = _find(_root(text), section)
+    if outer is None:
+        return _insert(text, _root(text), section, {name: value}, 1)
+    inner_object = Scanner(text).object(outer.value)
+    inner = _find(inner_object, name)
+    if inner is None:
+        return _insert(text, inner_object, name, value, 2)
+    return text[: inner.value] + _dump(text, value, 2) + text[inner.end :]
+
+
+def _dump(text: str, value: Any, depth: int) -> str:
+    step, newline = _indent(text), _newline(text)
+    return json.dumps(value, indent=step, ensure_ascii=False).replace("\n", newline + step * depth)
+
+
+def _insert(text: str, into: Object, key: str, value: Any, depth: int) -> str:
+    """Add a member at the end of an object."""
+    step, newline = _indent(text), _newline(text)
+    line = f"{newline}{step * depth}{json.dumps(key, ensure_ascii=False)}: {_dump(text, value, depth)}"
+    if not into.members:
+        rest = text[into.open + 1 : into.close]
+        tail = newline + step * (depth - 1) if not rest.strip() else ""
+        return text[: into.open + 1] + line + (tail or rest) + text[into.close :]
+    last = into.members[-1].end
+    if into.comma >= 0:  # the file's own trailing comma stays one
+        return text[: into.comma + 1] + line + "," + text[into.comma + 1 :]
+    return text[:last] + "," + line + text[last:]
+
+
+def json_remove(text: str, section: str, name: str, *, drop_section: bool = False) -> str:
+    """Take `section.name` out; with `drop_section` the section too when nothing is left in it."""
+    if json_get(text, section, name) is None:
+        return text
+    outer = _find(_root(text), section)
+    assert outer is not None
+    inside = Scanner(text).object(outer.value)
+    if drop_section and len(inside.members) == 1 and text[inside.members[0].end : inside.close].strip(" \t\r\n,") == "":
+        return _cut(text, _root(text), outer)
+    member = _find(inside, name)
+    assert member is not None
+    return _cut(text, inside, member)
+
+
+def _cut(text: str, found: Object, member: Member) -> str:
+    """Remove a member with the comma and the white space that belong to it; comments stay."""
+    place = found.members.index(member)
+    before = text[: member.start]
+    after = text[member.end :]
+    trimmed = before.rstrip(" \t\r\n")
+    has_next = place + 1 < len(found.members) or found.comma >= 0
+    if has_next:
+        skipped = Scanner(text).skip(member.end)
+        return trimmed + text[member.end : skipped] + text[skipped + 1 :]
+    if place > 0:
+        previous = found.members[place - 1].end
+        comma = Scanner(text).skip(previous)
+        return text[:comma] + trimmed[comma + 1 :] + after
+    rest = after[: found.close - member.end]
+    return trimmed + (rest if rest.strip() else "") + text[found.close :]
+
+
+# --- TOML -----------------------------------------------------------------------------------------------------------
+
+
+def toml_parse(text: str) -> dict[str, Any]:
+    """The values. Raises CannotEdit."""
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+    except tomllib.TOMLDecodeError as error:
+        raise CannotEdit(f"not valid TOML: {error}") from error
+
+
+def toml_set(text: str, section: str, name: str, value: dict[str, Any]) -> str:
+    """Put a table `[section.name]` with plain values at the end, or in place of the one that is there."""
+    toml_parse(text)
+    newline = _newline(text)
+    lines = [f"[{section}.{name}]", *(f"{key} = {json.dumps(item, ensure_ascii=False)}" for key, item in value.items())]
+    table = newline.join(lines) + newline
+    if (span := _table(text, section, name)) is not None:
+        made = text[: span[0]] + table + text[span[1] :]
+    else:
+        gap = "" if not text.strip("\ufeff") else newline if text.endswith("\n") else newline * 2
+        made = text + gap + table
+    if toml_parse(made).get(section, {}).get(name) != value:
+        raise CannotEdit(f"[{section}.{name}] is written in a way that cannot be changed safely; edit it by hand")
+    return made
+
+
+def toml_remove(text: str, section: str, name: str) -> str:
+    """Take the table `[section.name]` out."""
+    span = _table(text, section, name)
+    if span is None:
+        if name in toml_parse(text).get(section, {}):
+            raise CannotEdit(f"{section}.{name} is not a table of its own; take it out by hand")
+        return text
+    start, end = span
+    before = text[:start]
+    if not text[end:].strip() and before.endswith(_newline(text) * 2):
+        before = before[: -len(_newline(text))]
+    made = before + text[end:]
+    toml_parse(made)
+    return made
+
+
+def _table(text: str, section: str, name: str) -> tuple[int, int] | None:
+    """Where the table starts, and where its last entry ends (comments after it belong to what follows)."""
+    head = re.compile(rf"^\[\s*{re.escape(section)}\s*\.\s*\"?{re.escape(name)}\"?\s*\][^\n]*\n?", re.MULTILINE)
+    found = head.search(text.removeprefix("\ufeff"))
+    if not found:
+        return None
+    shift = len(text) - len(text.removeprefix("\ufeff"))
+    start, end = found.start() + shift, found.end() + shift
+    for line in text[end:].splitlines(keepends=True):
+        if not re.match(r"\s*[A-Za-z0-9_\"'-]+\s*=", line):
+            break
+        end += len(line)
+    return start, end

@@ -1,0 +1,207 @@
+"""Setting clients up changes one entry and nothing else; taking it out leaves what was there."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_bridge.commands.setup import carry_out, change_for
+from mcp_bridge.setup import edit
+from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Place, Target
+from mcp_bridge.setup.edit import CannotEdit
+from mcp_bridge.setup.files import Ledger
+
+COMMAND = ["/opt/bin/mcp-bridge", "mcp"]
+JSONC = """// my servers
+{
+    "theme": "dark", /* keep */
+    "%s": {
+        // the first
+        "other": {"command": "x", "args": ["//not a comment", "}"]}, // after
+        "last": {"command": "y"},
+    },
+    "unknown": [1, 2.50, {"deep": null}],
+}
+"""
+PLAIN = '{\n\t"a": 1,\n\t"%s": {\n\t\t"other": {"command": "é"}\n\t}\n}\n'
+FIXTURES: dict[str, bytes | None] = {
+    "absent": None,
+    "empty": b"",
+    "empty object": b"{}",
+    "comments and trailing commas": JSONC.encode(),
+    "tabs": PLAIN.encode(),
+    "no end of line": PLAIN.strip().encode(),
+    "BOM": b"\xef\xbb\xbf" + PLAIN.encode(),
+    "CRLF": PLAIN.replace("\n", "\r\n").encode(),
+    "UTF-16": ("\ufeff" + PLAIN).encode("utf-16-le"),
+    "no section": b'{"numStartups": 12, "big": 12345678901234567890.10}\n',
+}
+TOML: dict[str, bytes | None] = {
+    "absent": None,
+    "empty": b"",
+    "other servers": b'# mine\nmodel = "x" # keep\n\n[mcp_servers.other]\ncommand = "y"\n\n[tui]\nnotifications = true\n',
+    "CRLF, BOM, no end of line": b'\xef\xbb\xbfmodel = "x"\r\n[mcp_servers.other]\r\ncommand = "y"',
+}
+
+
+def place(folder: Path, platform: str = "linux") -> Place:
+    return Place(folder, {"PATH": ""}, platform, folder / "proj")
+
+
+def cases() -> list[Any]:
+    found = []
+    for client in CLIENTS.values():
+        for scope in client.scopes:
+            fixtures = TOML if client.name == "codex" else FIXTURES
+            found += [pytest.param(client.name, scope, name, id=f"{client.name}-{scope}-{name}") for name in fixtures]
+    return found
+
+
+def prepare(folder: Path, client: str, scope: Any, fixture: str) -> tuple[Target, bytes | None]:
+    target = CLIENTS[client].targets(place(folder), scope, COMMAND)[0]
+    data = (TOML if target.toml else FIXTURES)[fixture]
+    if data is not None:
+        if b"%" in data or "UTF-16" in fixture:
+            encoding = "utf-16-le" if fixture == "UTF-16" else "utf-8"
+            data = data.decode(encoding).replace("%s", target.section).encode(encoding)
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        target.path.write_bytes(data)
+    return target, data
+
+
+def do(target: Target, folder: Path, *, remove: bool = False) -> None:
+    ledger = Ledger(folder / "bridge")
+    change = change_for(target, ledger, remove=remove)
+    if change.needed:
+        carry_out(change, target.path, ledger, remove=remove)
+
+
+@pytest.mark.parametrize(("client", "scope", "fixture"), cases())
+def test_setup_and_remove_leave_the_file_as_it_was(tmp_path: Path, client: str, scope: str, fixture: str) -> None:
+    target, before = prepare(tmp_path, client, scope, fixture)
+    do(target, tmp_path)
+    put = target.path.read_bytes()
+    do(target, tmp_path)
+    assert target.path.read_bytes() == put, "a second setup changes nothing"
+    do(target, tmp_path, remove=True)
+    after = target.path.read_bytes() if target.path.exists() else None
+    assert after == before
+
+
+@pytest.mark.parametrize(("client", "scope", "fixture"), cases())
+def test_when_somebody_wrote_since_only_our_entry_goes(tmp_path: Path, client: str, scope: str, fixture: str) -> None:
+    target, _ = prepare(tmp_path, client, scope, fixture)
+    do(target, tmp_path)
+    encoding = "utf-16-le" if fixture == "UTF-16" else "utf-8"
+    mine = "# newer words\r\n" if target.toml else "// newer words\r\n"
+    newer = target.path.read_bytes() + mine.encode(encoding)
+    if target.toml and not newer.endswith(b"\n" + mine.encode()):
+        newer = target.path.read_bytes() + b"\n" + mine.encode()
+    target.path.write_bytes(newer)
+    do(target, tmp_path, remove=True)
+    text = target.path.read_bytes().decode(encoding)
+    assert mine in text
+    assert "mcp-bridge" not in text
+    if target.toml:
+        assert set(tomllib.loads(text.removeprefix("\ufeff")).get("mcp_servers", {})) <= {"other"}
+    else:
+        assert edit.json_get(text, target.section, "bridge") is None
+        if '"other"' in newer.decode(encoding):
+            assert edit.json_get(text, target.section, "other") is not None
+
+
+def test_the_entry_is_put_beside_what_is_there(tmp_path: Path) -> None:
+    target, _ = prepare(tmp_path, "claude-code", "user", "comments and trailing commas")
+    do(target, tmp_path)
+    text = target.path.read_text()
+    assert json.loads(edit.json_get(text, "mcpServers", "bridge") or "") == {
+        "type": "stdio",
+        "command": COMMAND[0],
+        "args": ["mcp"],
+    }
+    for kept in ("// my servers", "/* keep */", "// the first", "// after", "2.50", '"last": {"command": "y"},'):
+        assert kept in text
+
+
+def test_a_backup_is_kept_and_an_older_one_never_restored_over_newer_content(tmp_path: Path) -> None:
+    target, before = prepare(tmp_path, "cursor", "user", "tabs")
+    do(target, tmp_path)
+    kept = [p.read_bytes() for p in (tmp_path / "bridge" / "backups").glob("mcp.json.*")]
+    assert kept == [before]
+    target.path.write_text(target.path.read_text().replace('"a": 1', '"a": 2'))
+    do(target, tmp_path, remove=True)
+    assert target.path.read_bytes() == (before or b"").replace(b'"a": 1', b'"a": 2')
+
+
+@pytest.mark.parametrize("broken", [b'{"a": ', b"[1]", b'{"mcpServers": 3}', b'{"a" 1}', b"\xff\xfe\x00", b'{"a":1} x'])
+def test_a_file_that_is_not_valid_is_refused_and_left_alone(tmp_path: Path, broken: bytes) -> None:
+    target = CLIENTS["cursor"].targets(place(tmp_path), "user", COMMAND)[0]
+    target.path.parent.mkdir()
+    target.path.write_bytes(broken)
+    with pytest.raises(CannotEdit):
+        do(target, tmp_path)
+    assert target.path.read_bytes() == broken
+
+
+def test_project_files_name_no_path_of_this_machine_and_no_secret(tmp_path: Path) -> None:
+    for client in CLIENTS.values():
+        if "project" in client.scopes:
+            target = client.targets(place(tmp_path), "project", COMMAND)[0]
+            assert target.entry["command"] == "mcp-bridge"
+            assert "env" not in target.entry
+
+
+def test_every_build_of_claude_desktop_is_found(tmp_path: Path) -> None:
+    def files(platform: str) -> list[str]:
+        targets = CLIENTS["claude-desktop"].targets(place(tmp_path, platform), "user", COMMAND)
+        return [t.path.relative_to(tmp_path).as_posix() for t in targets]
+
+    name = "Claude/claude_desktop_config.json"
+    assert files("linux") == [f".config/{name}"]
+    assert files("darwin") == [f"Library/Application Support/{name}"]
+    assert files("win32") == [f"AppData/Roaming/{name}"]
+    (tmp_path / "AppData/Local/Packages/Claude_abc").mkdir(parents=True)
+    assert files("win32") == [f"AppData/Local/Packages/Claude_abc/LocalCache/Roaming/{name}"]
+
+
+def test_a_scope_that_a_client_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotSetUp, match="user"):
+        CLIENTS["codex"].targets(place(tmp_path), "project", COMMAND)
+
+
+def test_a_dry_run_shows_the_change_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcp_bridge.cli import cli
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BRIDGE_HOME", str(tmp_path / "bridge"))
+    shown = CliRunner().invoke(cli, ["setup", "cursor", "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    assert '+    "bridge": {' in shown.output
+    assert not (tmp_path / ".cursor").exists()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=6), VALUES, max_size=4),
+    st.dictionaries(st.text(max_size=6).filter(lambda k: k != "bridge"), VALUES, max_size=3),
+    st.sampled_from([None, 2, "\t"]),
+)
+def test_any_json_keeps_its_values(others: dict[str, Any], servers: dict[str, Any], indent: Any) -> None:
+    whole = {**others, "mcpServers": servers}
+    text = json.dumps(whole, indent=indent)
+    put = edit.json_set(text, "mcpServers", "bridge", {"command": "x"})
+    assert json.loads(put) == {**whole, "mcpServers": {**servers, "bridge": {"command": "x"}}}
+    assert json.loads(edit.json_remove(put, "mcpServers", "bridge")) == whole
