@@ -50,6 +50,7 @@ class Reader:
     """Memory of one live connection: its current room, what it was shown, what still needs proof."""
 
     room: str | None = None
+    entered: bool = False
     shown: OrderedDict[str, None] = field(default_factory=OrderedDict)
     pending: dict[str, Shown] = field(default_factory=dict)
 

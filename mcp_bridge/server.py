@@ -27,9 +27,11 @@ from mcp_types import (
     ToolAnnotations,
 )
 from mcp_types import Tool as McpTool
-from pydantic import AnyUrl
+from pydantic import AnyUrl, ValidationError
 
 from hub.core.caller import Caller
+from hub.core.errors import HubError
+from hub.kernel.rooms.contract import JoinRoom
 from mcp_bridge import tools
 from mcp_bridge.desk import Desk, Reader, Readers
 from mcp_bridge.prompts import add_prompts
@@ -137,11 +139,22 @@ class BridgeServer(MCPServer[Any]):
         visitor = await self._connect(headers)
         relayed = "bridge-reader" in headers
         reader, cursor = self._reader(visitor, meta, relayed=relayed)
+        if not relayed and not reader.entered:
+            await self._enter(visitor, reader)
         key = next((str(meta[k]) for k in _TOOL_USE_KEYS if meta.get(k)), secrets.token_hex(12))
         desk = Desk(visitor.caller, visitor.name, reader, key, relayed=relayed)
         done = meta.get("mab/ack")
         await desk.settle([str(item) for item in done] if isinstance(done, list) else [] if relayed else None, cursor)
         return desk
+
+    async def _enter(self, visitor: Visitor, reader: Reader) -> None:
+        """The first call of a direct client joins the room it names by header; a relay has joined before."""
+        reader.entered = True
+        if visitor.room:
+            try:
+                await visitor.caller.call(JoinRoom.model_validate({"room": visitor.room, "create": True}))
+            except (HubError, ValidationError):
+                reader.room = None  # not ours to enter: the tool's own error says which rooms there are
 
     def _reader(self, visitor: Visitor, meta: Mapping[str, Any], *, relayed: bool) -> tuple[Reader, str | None]:
         """The reader's memory here, and the cursor its relay had when this hub did not know it.

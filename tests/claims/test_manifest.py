@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.claims import mcp, room
 from tests.claims.claim import Claim
-from tests.claims.room import CLAIMS
 
+CLAIMS = [*room.CLAIMS, *mcp.CLAIMS]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "promises.md"
 
