@@ -69,6 +69,8 @@ async def ticking(hub: HubApp) -> AsyncIterator[None]:
                 await clockwork.run_due()
             except HubError as error:
                 log.warning("housekeeping will be tried again: %s", error.detail)
+            except Exception:  # one chore's bug must not end all the others
+                log.exception("housekeeping failed and will be tried again")
             await asyncio.sleep(TICK_S)
 
     task = asyncio.create_task(tick())

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, LiteralString, TypeVar, cast
@@ -44,6 +44,7 @@ _PROBE_S: Final = 1.0
 _MEMO_ROOM: Final = 200_000
 _CHUNK: Final = 64  # rows per insert: every size has a statement of its own in the cache
 _ABSENT: Final = object()
+_INTERRUPTED: Final = "interrupted"  # what SQLite says of a statement that was ended by `interrupt()`
 _UNKNOWN: Final = "the hub could not confirm the write; retry with the same idempotency key"
 
 
@@ -118,6 +119,7 @@ class _WriteTx:
         self._deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
         self._savepoint = False
         self._growth_mark = 0
+        self._changes = connection.total_changes
 
     # --- what a body uses -------------------------------------------------------------------------------------
 
@@ -201,6 +203,10 @@ class _WriteTx:
             self._connection.execute("rollback to body").close()
             self._connection.execute("release body").close()
             self._savepoint = False
+
+    def changed(self) -> bool:
+        """Whether rows changed, so that COMMIT has to reach the disk."""
+        return self._connection.total_changes > self._changes
 
     def flush(self) -> None:
         """Write everything staged and deferred, one statement per table as far as possible."""
@@ -297,6 +303,7 @@ class SqliteStore(Store):
         self._down: str | None = None
         self._damaged: str | None = None
         self._probe_at = 0.0
+        self._checker: sqlite3.Connection | None = None
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -313,10 +320,7 @@ class SqliteStore(Store):
             apply_migrations(self._writer, migrations, DIALECT)
         except sqlite3.DatabaseError as error:
             self._lock.release()
-            raise StoreError(
-                f"{self.path} cannot be opened: {error}. Nothing was changed. Restore a backup "
-                f"(mcp-bridge admin restore) or move the file away to start empty."
-            ) from error
+            raise _cannot_open(self.path, error) from error
         except BaseException:
             self._lock.release()
             raise
@@ -325,6 +329,7 @@ class SqliteStore(Store):
         self._thread = threading.Thread(target=self._commit_forever, name="hub-commit", daemon=True)
         self._thread.start()
         self._checking: asyncio.Task[None] | None = None
+        self._checked = not self._running_mark.exists()
         if self._running_mark.exists():
             log.warning("the last hub did not stop cleanly; checking the database in the background")
             self._checking = asyncio.create_task(self._check())
@@ -338,6 +343,9 @@ class SqliteStore(Store):
     async def _check(self) -> None:
         """Look for damage after an unclean stop; writing ends when there is any, so that it does not spread."""
         found = await asyncio.to_thread(self._quick_check)
+        if found == _INTERRUPTED:
+            return
+        self._checked = True
         if found != "ok":
             self._damaged = (
                 f"the database is damaged ({found}); stop the hub and restore a backup: mcp-bridge admin restore"
@@ -346,27 +354,50 @@ class SqliteStore(Store):
 
     def _quick_check(self) -> str:
         with self.maintenance_connection() as connection:
+            self._checker = connection
             try:
                 return str(connection.execute("pragma quick_check(1)").fetchone()[0])
             except sqlite3.DatabaseError as error:
                 return str(error)
+            finally:
+                self._checker = None
 
     async def drain(self) -> None:
         """Finish what was accepted, then close."""
         if self._closed:
             return
         self._closed = True
-        if self._checking is not None:
-            await self._checking
+        await self._stop_checking()
         await self._idle.wait()
         self._commits.put(None)
         await asyncio.to_thread(self._thread.join)
         for connection in (self._reader, *self._idle_readers):
             connection.close()
-        self._writer.execute("pragma wal_checkpoint(truncate)").close()
-        self._writer.close()
-        self._running_mark.unlink(missing_ok=True)
+        clean = self._fold_and_close()
+        if clean and self._checked and self._damaged is None:
+            self._running_mark.unlink(missing_ok=True)
         self._lock.release()
+
+    async def _stop_checking(self) -> None:
+        """A check takes as long as the file is big: end it, and let the next start do it (the mark stays)."""
+        if self._checking is None:
+            return
+        while not self._checking.done():
+            if (checker := self._checker) is not None:
+                checker.interrupt()
+            await asyncio.wait({self._checking}, timeout=0.02)
+        await self._checking
+
+    def _fold_and_close(self) -> bool:
+        """Move the write-ahead log into the file; whether that worked (what is committed is safe either way)."""
+        try:
+            self._writer.execute("pragma wal_checkpoint(truncate)").close()
+        except sqlite3.Error as error:
+            log.error("the write-ahead log could not be folded into the database: %s", error)
+            return False
+        finally:
+            self._writer.close()
+        return True
 
     def health(self) -> str | None:
         return self._damaged or self._down
@@ -420,19 +451,14 @@ class SqliteStore(Store):
             raise ReadOnly(self._damaged)
         if self._down and time.monotonic() < self._probe_at:
             raise ReadOnly(f"writing is off: {self._down}; free space, then retry", retry_after_s=1)
-        job = _Job(body, self._loop.create_future())
-        self._waiting.append(job)
-        if self._idle.is_set():
-            self._idle.clear()
-            self._loop.call_soon(self._run_batch)
-        return cast("T", await job.future)
+        return cast("T", await self._enqueue(body))
 
     def _run_batch(self) -> None:
         jobs, self._waiting = self._waiting, []
         try:
             self._begin_and_run(jobs)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            if _is_busy(error):
                 self._waiting = jobs + self._waiting
                 self._loop.call_later(_BUSY_S, self._run_batch)
             else:
@@ -447,7 +473,7 @@ class SqliteStore(Store):
         self._waiting = jobs[len(ran) :] + self._waiting
         try:
             tx.flush()
-        except sqlite3.Error:
+        except Exception:  # also what Python refuses to hand to SQLite, such as an integer over 64 bits
             self._reset()
             self._retry_one_by_one(ran)
             return
@@ -472,29 +498,33 @@ class SqliteStore(Store):
 
     def _retry_one_by_one(self, jobs: list[_Job]) -> None:
         """A staged row was refused at the end of the batch: find out whose, each in a transaction of its own."""
-        first, rest = jobs[0], jobs[1:]
-        if not rest:
-            tx = _WriteTx(self._writer, self._memo)
+        first, self._waiting = jobs[0], jobs[1:] + self._waiting
+        first.failure = None
+        try:
             self._writer.execute("begin immediate").close()
-            try:
-                first.result = first.body(cast("Tx", tx))
-                tx.keep()
-                tx.flush()
-            except Exception as error:
-                self._reset()
-                first.failure = error
-                self._finish([first], None, ())
-                return
+            tx = _WriteTx(self._writer, self._memo)
+            first.result = first.body(cast("Tx", tx))
+            tx.keep()
+            tx.flush()
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                self._waiting.insert(0, first)
+                self._loop.call_later(_BUSY_S, self._run_batch)
+            else:
+                self._batch_failed([first], error)
+        except Exception as error:
+            self._reset()
+            first.failure = error
+            self._go_on([first])
+        else:
             self._commit(tx, [first])
-            return
-        self._waiting = rest + self._waiting
-        self._retry_one_by_one([first])
 
     def _commit(self, tx: _WriteTx, jobs: list[_Job]) -> None:
         growth = merge_growth(tx.growth)
+        changed = tx.changed()
         if not tx.written:
             self._writer.execute("commit").close()
-            self._finish(jobs, None, growth)
+            self._finish(jobs, None, growth, changed=False)
             return
 
         def commit() -> None:
@@ -503,7 +533,7 @@ class SqliteStore(Store):
                 self._writer.execute("commit").close()
             except Exception as error:
                 failure = error
-            self._loop.call_soon_threadsafe(self._finish, jobs, failure, growth)
+            self._loop.call_soon_threadsafe(partial(self._finish, jobs, failure, growth, changed=changed))
 
         self._commits.put(commit)
 
@@ -511,7 +541,9 @@ class SqliteStore(Store):
         while (commit := self._commits.get()) is not None:
             commit()
 
-    def _finish(self, jobs: list[_Job], failure: Exception | None, growth: Sequence[Growth]) -> None:
+    def _finish(
+        self, jobs: list[_Job], failure: Exception | None, growth: Sequence[Growth], *, changed: bool = True
+    ) -> None:
         """COMMIT has answered: publish, start the next batch, then answer this one."""
         if failure is not None:
             self._reset()
@@ -523,9 +555,21 @@ class SqliteStore(Store):
                 job.failure = lost
         else:
             self._memo.commit()
-            self._down = None
+            if changed:
+                self._down = None
             if growth:
-                self.on_growth(growth)
+                self._publish(growth)
+        self._go_on(jobs)
+
+    def _publish(self, growth: Sequence[Growth]) -> None:
+        """Wake readers. A reader's failure costs a wake-up; it must not leave committed writes unanswered."""
+        try:
+            self.on_growth(growth)
+        except Exception:
+            log.exception("telling readers about new events failed")
+
+    def _go_on(self, jobs: list[_Job]) -> None:
+        """Start the next batch, then answer these."""
         if self._waiting:
             self._loop.call_soon(self._run_batch)
         else:
@@ -541,21 +585,38 @@ class SqliteStore(Store):
         self._went_down(str(cause))
         for job in guilty:
             job.failure = _storage_error(cause)
-            _answer(job)
-        self._waiting = [job for job in jobs if job not in guilty] + self._waiting
-        if self._waiting:
-            self._loop.call_soon(self._run_batch)
-        else:
-            self._idle.set()
+        again = [job for job in jobs if job not in guilty and job not in self._waiting]
+        self._waiting = again + [job for job in self._waiting if job not in guilty]
+        self._go_on(guilty)
 
     def _reset(self) -> None:
         self._memo.discard()
-        if self._writer.in_transaction:
-            self._writer.execute("rollback").close()
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("rollback").close()
+        except sqlite3.Error:
+            log.exception("rolling back failed")
 
     def _went_down(self, reason: str) -> None:
+        """Refuse writes until a probe works; the probe comes by itself, so a hub nobody writes to gets ready again."""
         self._down = reason
         self._probe_at = time.monotonic() + _PROBE_S
+        self._loop.call_later(_PROBE_S + 0.05, self._probe)  # uvloop may fire a millisecond early
+
+    def _probe(self) -> None:
+        """Write a row as it is: it changes nothing and has to reach the disk like any other."""
+        if self._closed or self._down is None or time.monotonic() < self._probe_at:
+            return
+        self._enqueue(lambda tx: tx.run("update migration set number = number where number = 1"))
+
+    def _enqueue(self, body: Callable[[Tx], Any]) -> asyncio.Future[Any]:
+        job = _Job(body, self._loop.create_future())
+        job.future.add_done_callback(_retrieve)
+        self._waiting.append(job)
+        if self._idle.is_set():
+            self._idle.clear()
+            self._loop.call_soon(self._run_batch)
+        return job.future
 
     # --- for maintenance --------------------------------------------------------------------------------------
 
@@ -580,6 +641,26 @@ class _WholeBatchLost(Exception):
         super().__init__(str(cause))
         self.job = job
         self.cause = cause
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Another program (a shell) holds the database for a moment."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _cannot_open(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+        return StoreError(f"another program is writing to {path}; close it and start again")
+    return StoreError(
+        f"{path} cannot be opened: {error}. Nothing was changed. Restore a backup "
+        f"(mcp-bridge admin restore) or move the file away to start empty."
+    )
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """A caller that went away has nobody to hear of a failure."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _answer(job: _Job) -> None:

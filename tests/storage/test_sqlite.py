@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -95,27 +95,26 @@ async def test_while_one_commit_waits_the_next_batch_collects(store: SqliteStore
     assert await count(store) == 51
 
 
-async def test_a_failed_commit_is_an_unknown_outcome_and_the_store_recovers(store: SqliteStore) -> None:
-    private: Any = store
+def break_next_commit(private: Any) -> None:
+    """Let the next COMMIT fail as a broken disk would."""
     queue = private._commits
 
     class Broken:
         def put(self, commit: Any) -> None:
             private._commits = queue
-
-            def fail() -> None:
-                private._loop.call_soon_threadsafe(private._finish, *fail_arguments(commit))
-
-            queue.put(fail)
+            cells = dict(zip(commit.__code__.co_freevars, (c.cell_contents for c in commit.__closure__), strict=True))
+            error = sqlite3.OperationalError("disk I/O error")
+            queue.put(lambda: private._loop.call_soon_threadsafe(private._finish, cells["jobs"], error, ()))
 
         def get(self) -> Any:
             return queue.get()
 
-    def fail_arguments(commit: Any) -> tuple[Any, ...]:
-        cells = dict(zip(commit.__code__.co_freevars, (c.cell_contents for c in commit.__closure__), strict=True))
-        return cells["jobs"], sqlite3.OperationalError("disk I/O error"), ()
-
     private._commits = Broken()
+
+
+async def test_a_failed_commit_is_an_unknown_outcome_and_the_store_recovers(store: SqliteStore) -> None:
+    private: Any = store
+    break_next_commit(private)
     with pytest.raises(Unavailable, match="same idempotency key"):
         await store.write(lambda tx: put(tx, 1))
     assert store.health() is not None
@@ -209,3 +208,113 @@ async def test_a_clean_stop_leaves_no_mark(tmp_path: Path) -> None:
     assert mark.exists()
     await store.drain()
     assert not mark.exists()
+
+
+async def test_damage_is_remembered_over_a_clean_stop(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    await store.open(SCHEMA)
+    private: Any = store
+    private._damaged = "the database is damaged"
+    await store.drain()
+    assert store.path.with_suffix(".running").exists(), "the next start would write to a damaged file unchecked"
+
+
+async def test_a_check_that_a_stop_interrupts_is_done_at_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "hub.running").touch()
+    store = SqliteStore(tmp_path)
+    checking, private = threading.Event(), cast("Any", store)
+
+    def forever() -> str:
+        with store.maintenance_connection() as connection:
+            private._checker = connection
+            checking.set()
+            endless = "with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n"
+            try:
+                return str(connection.execute(endless).fetchone()[0])
+            except sqlite3.OperationalError as error:
+                return str(error)
+
+    private._quick_check = forever
+    await store.open(SCHEMA)
+    await asyncio.to_thread(checking.wait, 5)
+    await asyncio.wait_for(store.drain(), 5)
+    assert store.path.with_suffix(".running").exists()
+
+
+async def test_the_store_gets_ready_again_without_anybody_writing(store: SqliteStore) -> None:
+    break_next_commit(store)
+    with pytest.raises(Unavailable):
+        await store.write(lambda tx: put(tx, 1))
+    assert store.health() is not None
+    await eventually(lambda: store.health() is None, within_s=5)
+
+
+async def test_a_write_that_changes_nothing_does_not_prove_the_disk_works(store: SqliteStore) -> None:
+    private: Any = store
+    break_next_commit(private)
+    with pytest.raises(Unavailable):
+        await store.write(lambda tx: put(tx, 1))
+    private._probe_at = 0.0
+    await store.write(lambda tx: tx.run("delete from thing where log = 77"))
+    assert store.health() is not None
+
+
+async def test_a_full_disk_found_when_rows_are_flushed_is_507_and_the_others_go_on(store: SqliteStore) -> None:
+    page = await store.write(lambda tx: tx.rows("pragma page_count")[0][0])
+    await store.write(lambda tx: tx.rows(f"pragma max_page_count = {page + 5}"))
+    bodies = [lambda tx: put(tx, 1), lambda tx: put(tx, 100, "x" * 1_000_000), lambda tx: put(tx, 2)]
+    results = await asyncio.gather(*(store.write(body) for body in bodies), return_exceptions=True)
+    assert [type(r) for r in results] == [type(None), StorageFull, type(None)]
+    assert await store.read(lambda tx: [row[0] for row in tx.rows("select log from thing order by log")]) == [1, 2]
+
+
+async def test_a_value_sqlite_cannot_hold_fails_its_own_body_only(store: SqliteStore) -> None:
+    bodies = [lambda tx: put(tx, 1), lambda tx: put(tx, 2**70), lambda tx: put(tx, 3)]
+    results = await asyncio.gather(*(store.write(body) for body in bodies), return_exceptions=True)
+    assert [type(r) for r in results] == [type(None), OverflowError, type(None)]
+    assert store.health() is None
+
+
+async def test_a_reader_that_fails_to_wake_leaves_no_write_unanswered(store: SqliteStore) -> None:
+    def broken(growth: object) -> None:
+        raise RuntimeError("a reader's bug")
+
+    def body(tx: Tx) -> None:
+        put(tx, 1)
+        tx.grew(1, 1, b"frame")
+
+    store.on_growth = broken
+    await asyncio.wait_for(store.write(body), 5)
+    await asyncio.wait_for(store.write(lambda tx: put(tx, 2)), 5)
+    assert await count(store) == 2
+
+
+async def test_another_program_holding_the_database_during_a_retry_repeats_nothing(store: SqliteStore) -> None:
+    """Found by reading: bodies waiting for their retry were put in line a second time, and ran twice."""
+    other, private = sqlite3.connect(store.path, isolation_level=None, timeout=5), cast("Any", store)
+    reset = private._reset
+
+    def reset_and_lose_the_lock() -> None:
+        private._reset = reset
+        reset()
+        other.execute("begin immediate")
+        private._loop.call_later(0.05, other.execute, "commit")
+
+    def add(tx: Tx) -> None:
+        tx.run("insert into thing (log, name) select coalesce(max(log), 0) + 1, 'added' from thing where log < 1000")
+
+    private._reset = reset_and_lose_the_lock
+    bodies: list[Any] = [add, add, lambda tx: put(tx, 2**70), add]
+    results = await asyncio.gather(*(store.write(body) for body in bodies), return_exceptions=True)
+    other.close()
+    assert [type(r) for r in results] == [type(None), type(None), OverflowError, type(None)]
+    assert await count(store) == 3
+
+
+async def test_another_program_writing_at_the_start_is_not_called_damage(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "hub.db", isolation_level=None)
+    other.execute("pragma journal_mode=wal")
+    other.execute("begin immediate")
+    with pytest.raises(StoreError, match="another program"):
+        await SqliteStore(tmp_path).open(SCHEMA)
+    other.close()
