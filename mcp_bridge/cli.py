@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tail": ("mcp_bridge.commands.talk:tail", "Follow a room live."),
     "search": ("mcp_bridge.commands.talk:search", "Search messages."),
     "rooms": ("mcp_bridge.commands.rooms:rooms", "List, create, join and change rooms."),
+    "proposals": ("mcp_bridge.commands.proposals:proposals", "Open, vote on and close decisions."),
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),
     "doctor": ("mcp_bridge.commands.doctor:doctor", "Check that everything works, with a fix for what does not."),
     "admin": ("mcp_bridge.commands.admin:admin", "Statistics, backup, restore, export, inspection."),

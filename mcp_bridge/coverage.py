@@ -31,6 +31,14 @@ TOOLS: Final[dict[str, str]] = {
     "receipts.get": "who",
     "questions.list": "join",
     "messages.search": "history",
+    "proposals.open": "propose",
+    "proposals.list": "vote",
+    "proposals.get": "vote",
+    "proposals.vote": "vote",
+    "proposals.close": "vote",
+    "proposals.withdraw": "vote",
+    "amendments.propose": "vote",
+    "amendments.accept": "vote",
 }
 
 # operation -> why no tool offers it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from hub.core.operation import AnyOperation, Registry
 from hub.log import schema as log_schema
@@ -17,6 +18,7 @@ ALL = [
     "hub.features.messages",
     "hub.features.search",
     "hub.features.waits",
+    "hub.features.voting",
 ]
 
 
@@ -44,6 +46,11 @@ def load_contracts() -> Registry:
     for module in _modules("contract"):
         operations += getattr(module, "OPERATIONS", [])
     return Registry(operations)
+
+
+def chores() -> list[tuple[float, Any]]:
+    """What features want done as time passes: (every how many seconds, body)."""
+    return [chore for module in _modules("chores") for chore in module.CHORES]
 
 
 def migrations() -> list[Migration]:

@@ -35,6 +35,7 @@ class Clockwork:
             (60, housekeeping.forget_keys),
             (30, partial(housekeeping.trim_rooms, tables=tables, by_event=by_event)),
             (15, self._save_presence),
+            *features.chores(),
         ]
         self._last: dict[int, int] = {}
 

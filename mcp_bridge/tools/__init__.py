@@ -7,6 +7,7 @@ from typing import Final
 FILES: Final = [
     "rooms",
     "messages",
+    "voting",
 ]
 
 

@@ -162,6 +162,20 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "P13",
+        "The electorate and its weights are fixed at opening; an early close never differs from the full count.",
+        (
+            "tests/features/voting/test_rules.py::test_an_early_close_never_differs_from_the_full_count",
+            "tests/features/voting/test_voting.py::test_weights_come_from_the_room_and_are_fixed_at_opening",
+        ),
+        Mutant(
+            "hub/features/voting/rules.py",
+            "        return approve > reject + open_weight or reject > approve + open_weight\n",
+            "        return approve > reject or reject > approve + open_weight\n",
+            "tests/features/voting/test_rules.py::test_an_early_close_never_differs_from_the_full_count",
+        ),
+    ),
+    Claim(
         "P17",
         "The sender comes from the token; a re-registered name inherits nothing.",
         (

@@ -22,6 +22,7 @@ from hub.features.messages.contract import (
     RedactMessage,
     Unreact,
 )
+from hub.features.voting.contract import CastBallot, OpenProposal, ProposeAmendment, WithdrawProposal
 from hub.kernel.agents.contract import IssueToken, RetireAgent
 from hub.kernel.rooms.contract import (
     ArchiveRoom,
@@ -69,12 +70,13 @@ async def random_history(hub: TestHub, seed: int, steps: int) -> None:
             result: Any = await callers[who].call(request)
         except HubError:
             continue
-        if isinstance(request, PostMessage):
+        if isinstance(request, PostMessage | OpenProposal):
             ids[room].append(result.id)
 
 
 def random_request(dice: random.Random, room: str, names: list[str], ids: list[str]) -> Request[Any]:
     some = dice.choice(ids) if ids else "m1-1"
+    props = [i for i in ids if i.startswith("p")] or ["p1-1"]
     return dice.choice(
         [
             PostMessage(
@@ -93,6 +95,10 @@ def random_request(dice: random.Random, room: str, names: list[str], ids: list[s
             UpdateRoom(room=room, topic=str(dice.random())),
             CreateChannel(room=room, channel=f"c{dice.randint(0, 3)}"),
             CreateInvite(room=room, agent=dice.choice(names)),
+            OpenProposal(room=room, title="?", deadline_s=dice.choice([None, 5])),
+            CastBallot(room=room, proposal=dice.choice(props), choice=dice.choice(["approve", "reject", "abstain"])),
+            ProposeAmendment(room=room, proposal=dice.choice(props), title="!"),
+            WithdrawProposal(room=room, proposal=dice.choice(props)),
             IssueToken(agent=dice.choice(names)),
             RetireAgent(agent="nobody"),
         ]

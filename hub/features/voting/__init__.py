@@ -1,0 +1,1 @@
+"""Deciding together: proposals, ballots, outcomes whose arithmetic anybody can check."""

@@ -1,0 +1,131 @@
+"""propose and vote: deciding together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hub.core.errors import Invalid
+from hub.features.voting.contract import (
+    AcceptAmendment,
+    CastBallot,
+    CloseProposal,
+    GetProposal,
+    ListProposals,
+    OpenProposal,
+    Proposal,
+    ProposeAmendment,
+    WithdrawProposal,
+)
+from hub.kernel.rooms.contract import Room
+from mcp_bridge.desk import Desk, visible
+from mcp_bridge.toolbox import Answer, Args, tool
+from mcp_bridge.tools.rooms import BRIEFERS
+
+RoomArg = Annotated[str | None, Field(description="default: your current room")]
+
+
+class ProposeArgs(Args):
+    title: str
+    room: RoomArg = None
+    body: str = ""
+    options: list[str] | None = Field(None, description="default: approve, reject")
+    rule: Literal["majority", "supermajority", "consensus", "plurality", "ranked"] | None = None
+    quorum: float = 0
+    deadline_s: int | None = None
+
+
+@tool("Open a decision", {"id": "string", "state": "string", "missing": "array"})
+async def propose(desk: Desk, args: ProposeArgs) -> Answer:
+    """Open a decision for everyone in the room. With options the rule is plurality unless you say ranked; it closes by
+    itself once the outcome is certain, or at the deadline."""
+    mode = args.rule or ("plurality" if args.options else "majority")
+    request = OpenProposal.model_validate(
+        {
+            "room": await desk.room(args.room),
+            "title": args.title,
+            "body": args.body,
+            "options": args.options,
+            "rule": {"mode": mode, "quorum": args.quorum},
+            "deadline_s": args.deadline_s,
+        }
+    )
+    return _answer(await desk.call(request))
+
+
+class VoteArgs(Args):
+    proposal: str | None = Field(None, description="id; without: the open ones")
+    choice: str | list[str] | None = Field(None, description="an option, abstain, veto; a list, best first, if ranked")
+    reason: str = ""
+    action: Literal["cast", "see", "close", "withdraw", "amend", "accept"] = "cast"
+    room: RoomArg = None
+    text: str | None = Field(None, description="amend: the new title")
+    amendment: str | None = Field(None, description="accept: its id")
+
+
+@tool("Vote", {"proposals": "array", "id": "string", "state": "string", "outcome": "string", "arithmetic": "object"})
+async def vote(desk: Desk, args: VoteArgs) -> Answer:
+    """Cast or change a ballot, see a tally or the open proposals, close, withdraw, amend, accept an amendment."""
+    room = await desk.room(args.room)
+    if args.proposal is None:
+        found = (await desk.call(ListProposals(room=room, open=True))).items
+        shown = [brief_proposal(p) for p in found]
+        return Answer({"proposals": shown}, "\n".join(map(_line, found)) or "nothing is open", peer_text=bool(found))
+    return _answer(await desk.call(_request(args, room, args.proposal)))
+
+
+def _request(args: VoteArgs, room: str, proposal: str) -> Any:
+    one = {"room": room, "proposal": proposal}
+    if args.action == "cast" and args.choice is not None:
+        return CastBallot.model_validate({**one, "choice": args.choice, "reason": args.reason})
+    if args.action == "amend":
+        return ProposeAmendment.model_validate({**one, "title": args.text})
+    if args.action == "accept":
+        if args.amendment is None:
+            raise Invalid("name the amendment to accept; the proposal lists them")
+        return AcceptAmendment.model_validate({**one, "amendment": args.amendment})
+    kinds = {"close": CloseProposal, "withdraw": WithdrawProposal}
+    return kinds.get(args.action, GetProposal).model_validate(one)
+
+
+def brief_proposal(proposal: Proposal) -> dict[str, Any]:
+    """A proposal for a model."""
+    made: dict[str, Any] = {
+        "id": proposal.id,
+        "title": proposal.title,
+        "options": list(proposal.options),
+        "rule": proposal.rule.mode,
+        "state": proposal.state,
+        "by": proposal.by,
+    }
+    optional = {
+        "body": proposal.body[:2000],
+        "outcome": proposal.outcome,
+        "deadline": proposal.deadline,
+        "arithmetic": proposal.arithmetic,
+        "missing": list(proposal.missing),
+        "ballots": [{"agent": b.agent, "choice": b.choice, "reason": b.reason[:300]} for b in proposal.ballots],
+        "amendments": [a.model_dump(exclude_none=True) for a in proposal.amendments],
+    }
+    return made | {name: value for name, value in optional.items() if value}
+
+
+def _answer(proposal: Proposal) -> Answer:
+    return Answer({**brief_proposal(proposal), "room": proposal.room}, _line(proposal), peer_text=True)
+
+
+def _line(proposal: Proposal) -> str:
+    outcome = f" → {proposal.outcome}" if proposal.outcome else ""
+    ballots = ", ".join(f"{b.agent}: {b.choice}" for b in proposal.ballots)
+    missing = f"; missing: {', '.join(proposal.missing)}" if proposal.state == "open" and proposal.missing else ""
+    return f"[{proposal.id}] {visible(proposal.title)} ({', '.join(proposal.options)}): {proposal.state}{outcome}. {ballots}{missing}"
+
+
+async def _brief(desk: Desk, room: Room) -> dict[str, Any]:
+    """Open proposals, for the briefing of `join`."""
+    found = (await desk.call(ListProposals(room=room.room, open=True, limit=5))).items
+    return {"proposals": [{"id": p.id, "title": p.title[:120], "options": list(p.options)} for p in found]}
+
+
+BRIEFERS.append(_brief)

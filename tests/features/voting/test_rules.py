@@ -1,0 +1,158 @@
+"""The rules of deciding, for any ballots."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core.errors import HubError
+from hub.features.voting.contract import ABSTAIN, TWO_WAY, VETO, Rule
+from hub.features.voting.rules import Choice, Question, certain, check_choice, tally
+
+OPTIONS = ("a", "b", "c")
+
+
+MODES = ("majority", "supermajority", "consensus", "plurality", "ranked")
+
+
+@st.composite
+def questions(draw: st.DrawFn, most: int = 5, modes: tuple[str, ...] = MODES) -> Question:
+    mode = draw(st.sampled_from(modes))
+    options = OPTIONS if mode in ("plurality", "ranked") else TWO_WAY
+    voters = list(range(1, draw(st.integers(1, most)) + 1))
+    weights = {voter: draw(st.integers(0, 3)) for voter in voters}
+    rule = Rule.model_validate(
+        {
+            "mode": mode,
+            "quorum": draw(st.sampled_from([0, 0.5, 1])),
+            "threshold": draw(st.sampled_from([0.6, 2 / 3, 1])),
+        }
+    )
+    vetoers = frozenset(draw(st.sets(st.sampled_from(voters), max_size=1)))
+    return Question(options, rule, weights, vetoers)
+
+
+def choices(question: Question, agent: int) -> list[Choice]:
+    """Every ballot an agent can cast."""
+    if question.rule.mode == "ranked":
+        made: list[Choice] = [p for n in (1, 2, 3) for p in itertools.permutations(question.options, n)]
+    else:
+        made = list(question.options)
+    return [*made, ABSTAIN, *([VETO] if agent in question.vetoers else [])]
+
+
+def some_ballots(draw: Callable[..., Any], question: Question) -> dict[int, Choice]:
+    voters = draw(st.permutations(sorted(question.weights)))
+    count = draw(st.integers(0, len(voters)))
+    return {voter: draw(st.sampled_from(choices(question, voter))) for voter in voters[:count]}
+
+
+@given(st.data())
+def test_the_outcome_does_not_depend_on_the_order_of_ballots(data: st.DataObject) -> None:
+    question = data.draw(questions())
+    ballots = some_ballots(data.draw, question)
+    other = dict(data.draw(st.permutations(list(ballots.items()))))
+    assert tally(question, ballots) == tally(question, other)
+
+
+def completions(question: Question, ballots: Mapping[int, Choice]) -> list[dict[int, Choice]]:
+    """Every way the missing ballots can come in, or not."""
+    missing = [voter for voter in question.weights if voter not in ballots]
+    options = [[None, *choices(question, voter)] for voter in missing]
+    made = []
+    for picks in itertools.product(*options):
+        added = {voter: pick for voter, pick in zip(missing, picks, strict=True) if pick is not None}
+        made.append({**ballots, **added})
+    return made
+
+
+@pytest.mark.parametrize("mode", MODES)
+@given(data=st.data())
+def test_an_early_close_never_differs_from_the_full_count(mode: str, data: st.DataObject) -> None:
+    question = data.draw(questions(most=4, modes=(mode,)))
+    ballots = some_ballots(data.draw, question)
+    for voter in list(question.weights)[2:]:  # at most two are missing, or the completions are too many
+        ballots.setdefault(voter, data.draw(st.sampled_from(choices(question, voter))))
+    if certain(question, ballots):
+        now = tally(question, ballots)
+        for complete in completions(question, ballots):
+            later = tally(question, complete)
+            assert (later.state, later.outcome) == (now.state, now.outcome), complete
+
+
+@given(st.data())
+def test_majority_closes_as_soon_as_nothing_can_change_it(data: st.DataObject) -> None:
+    """Sound is not enough: for majority without vetoes the early close is also complete."""
+    weights = dict.fromkeys(range(1, data.draw(st.integers(1, 5)) + 1), 1)
+    question = Question(TWO_WAY, Rule(mode="majority"), weights, frozenset())
+    ballots = some_ballots(data.draw, question)
+    if not ballots:
+        return
+    results = {(tally(question, c).state, tally(question, c).outcome) for c in completions(question, ballots)}
+    assert certain(question, ballots) == (len(results) == 1)
+
+
+@given(st.data())
+def test_one_more_approval_never_hurts(data: st.DataObject) -> None:
+    question = data.draw(questions(modes=("majority", "supermajority")))
+    ballots = {agent: "approve" if c == VETO else c for agent, c in some_ballots(data.draw, question).items()}
+    if tally(question, ballots).state != "approved":
+        return
+    voter = data.draw(st.sampled_from(sorted(question.weights)))
+    assert tally(question, {**ballots, voter: "approve"}).state == "approved"
+
+
+def test_quorum_counts_participation_and_not_approval() -> None:
+    question = Question(TWO_WAY, Rule(mode="majority", quorum=1), {1: 1, 2: 1, 3: 1}, frozenset())
+    assert tally(question, {1: "approve", 2: "approve"}).state == "no_quorum"
+    assert tally(question, {1: "approve", 2: ABSTAIN, 3: ABSTAIN}).state == "approved"
+
+
+def test_ranked_ties_follow_the_written_rule() -> None:
+    question = Question(OPTIONS, Rule(mode="ranked"), dict.fromkeys(range(1, 5), 1), frozenset())
+    verdict = tally(question, {1: ("a", "b"), 2: ("a", "c"), 3: ("b", "a"), 4: ("c", "b")})
+    assert verdict.outcome == "a", "b and c are last with one each; c is listed last and goes"
+    assert verdict.arithmetic["rounds"][0] == {"a": 2, "b": 1, "c": 1}
+
+
+def plain_run_off(options: tuple[str, ...], ballots: list[tuple[str, ...]]) -> str | None:
+    """An independent instant run-off for elections without ties; None when a tie shows up."""
+    standing = set(options)
+    while True:
+        counts = {o: sum(1 for b in ballots if next((x for x in b if x in standing), None) == o) for o in standing}
+        live = sum(counts.values())
+        if live == 0:
+            return None
+        best = max(counts, key=lambda o: counts[o])
+        if counts[best] * 2 > live:
+            return best
+        last = sorted(counts, key=lambda o: counts[o])
+        if counts[last[0]] == counts[last[1]]:
+            return None
+        standing.remove(last[0])
+
+
+@given(st.lists(st.permutations(OPTIONS).map(tuple), min_size=1, max_size=9))
+def test_ranked_agrees_with_a_plain_run_off_where_there_is_no_tie(ballots: list[tuple[str, ...]]) -> None:
+    expected = plain_run_off(OPTIONS, ballots)
+    if expected is None:
+        return
+    question = Question(OPTIONS, Rule(mode="ranked"), dict.fromkeys(range(len(ballots)), 1), frozenset())
+    cast: dict[int, Choice] = dict(enumerate(ballots))
+    assert tally(question, cast).outcome == expected
+
+
+@pytest.mark.parametrize(
+    ("agent", "choice"),
+    [(9, "approve"), (1, "maybe"), (1, ("approve", "reject")), (1, VETO), (1, ("approve", "approve"))],
+)
+def test_a_ballot_that_cannot_count_is_refused(agent: int, choice: Choice) -> None:
+    question = Question(TWO_WAY, Rule(), {1: 1, 2: 1}, frozenset({2}))
+    with pytest.raises(HubError):
+        check_choice(question, agent, choice)
+    assert check_choice(question, 2, VETO) == VETO
