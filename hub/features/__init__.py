@@ -19,6 +19,7 @@ ALL = [
     "hub.features.search",
     "hub.features.waits",
     "hub.features.voting",
+    "hub.features.jobs",
 ]
 
 

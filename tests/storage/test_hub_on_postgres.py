@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from hub.client import LocalCaller
+from hub.features.jobs.contract import SubmitJob
 from hub.features.messages.contract import EditMessage, PostDirect, PostMessage, RedactMessage
 from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.storage.postgres import PostgresStore
+from tests.features.jobs.test_jobs import ask, claim, finish, must_claim, two
 from tests.log.test_rebuild import random_history, same_after_rebuild
 from tests.storage.test_conformance import fresh_database
 from tests.support.hubs import running_hub
@@ -72,3 +74,18 @@ async def test_a_message_sent_through_one_hub_wakes_a_reader_at_another(tmp_path
         await ada.call(PostMessage(room="build", text="over there"))
         async with asyncio.timeout(5):
             assert [m.text for m in (await waiting).messages] == ["over there"]
+
+
+async def test_a_job_is_claimed_submitted_and_finished_the_same(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    async with running_hub(tmp_path, store=PostgresStore(url)) as hub:
+        ada, tab = await two(hub)
+        question = await ask(ada)
+        leased = await must_claim(tab, lease_s=5)
+        await tab.call(SubmitJob(room="build", job=question, lease_token=leased.lease_token))
+        assert await claim(tab) is None
+        hub.clock.advance(6)
+        again = await must_claim(tab)
+        assert (again.attempt, again.submitted) == (2, True)
+        assert (await tab.call(finish(again))).state == "answered"
+        assert await claim(tab) is None

@@ -1,0 +1,203 @@
+"""A question as leased work: one worker at a time, one answer, never sent twice. In-process and over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from hub import features
+from hub.core.caller import Caller
+from hub.core.errors import HubError
+from hub.features.jobs.contract import (
+    ClaimJob,
+    ExtendJob,
+    FinishJob,
+    GetJob,
+    Leased,
+    ReleaseJob,
+    SubmitJob,
+)
+from hub.features.messages.contract import GetAnswers, ListMessages, PostMessage, RedactMessage
+from hub.kernel.rooms.contract import CreateRoom, JoinRoom, LeaveRoom
+from hub.log.log import find_stream
+from hub.log.rebuild import dump, rebuild
+from hub.storage.interface import Tx
+from tests.support.hubs import TestHub
+
+pytestmark = pytest.mark.anyio
+
+
+async def two(hub: TestHub) -> tuple[Caller, Caller]:
+    ada, tab = await hub.agent("ada", "code"), await hub.agent("browser-1", "browser")
+    await ada.call(CreateRoom(room="build", open_to="owner"))
+    await tab.call(JoinRoom(room="build"))
+    return ada, tab
+
+
+async def ask(ada: Caller, text: str = "why?", to: str = "browser-1") -> str:
+    return (await ada.call(PostMessage(room="build", text=text, kind="question", intent="request", to=(to,)))).id
+
+
+async def claim(tab: Caller, lease_s: int = 60) -> Leased | None:
+    items = (await tab.call(ClaimJob(lease_s=lease_s))).items
+    return items[0] if items else None
+
+
+async def must_claim(tab: Caller, lease_s: int = 60) -> Leased:
+    leased = await claim(tab, lease_s)
+    assert leased is not None, "a job was expected"
+    return leased
+
+
+def finish(leased: Leased, text: str = "because", **more: str) -> FinishJob:
+    fields = {"room": leased.room, "job": leased.job, "lease_token": leased.lease_token, "text": text, **more}
+    return FinishJob.model_validate(fields)
+
+
+async def refused(caller: Caller, request: FinishJob | SubmitJob | ExtendJob | ReleaseJob | GetJob) -> str:
+    with pytest.raises(HubError) as caught:
+        await caller.call(request)
+    return caught.value.code
+
+
+async def test_a_question_becomes_a_job_and_finishing_posts_its_answer(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada, "why <b>&amp;</b>?", to="@browser")
+    leased = await must_claim(tab)
+    assert (leased.job, leased.room, leased.question.text) == (question, "build", "why <b>&amp;</b>?")
+    assert (leased.attempt, leased.submitted) == (1, False)
+    done = await tab.call(finish(leased))
+    assert done.state == "answered"
+    answers = (await ada.call(GetAnswers(room="build", question=question))).items
+    assert [(a.id, a.text, a.kind, a.reply_to, a.sender) for a in answers] == [
+        (done.answer, "because", "answer", question, "browser-1")
+    ]
+    assert await claim(tab) is None
+
+
+async def test_finishing_twice_posts_one_answer(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada)
+    leased = await must_claim(tab)
+    first = await tab.call(finish(leased))
+    again = await tab.call(finish(leased, "another text"))
+    assert again.deduplicated
+    assert again.answer == first.answer
+    assert len((await ada.call(GetAnswers(room="build", question=question))).items) == 1
+
+
+async def test_a_second_claim_waits_until_the_first_job_is_finished(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    first, second = await ask(ada, "one"), await ask(ada, "two")
+    leased = await must_claim(tab)
+    assert leased.job == first
+    assert await claim(tab) is None
+    await tab.call(finish(leased))
+    assert (await must_claim(tab)).job == second
+
+
+async def test_a_late_answer_is_fenced_once_someone_else_claimed(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada)
+    late = await must_claim(tab, lease_s=5)
+    surface_hub.clock.advance(6)
+    assert (await tab.call(GetJob(room="build", job=question))).state == "queued"
+    current = await must_claim(tab)
+    assert current.attempt == 2
+    assert await refused(tab, finish(late)) == "stale-lease"
+    assert (await tab.call(finish(current))).state == "answered"
+
+
+async def test_a_lapsed_lease_that_nobody_took_may_still_answer(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    await ask(ada)
+    leased = await must_claim(tab, lease_s=5)
+    surface_hub.clock.advance(600)
+    assert (await tab.call(finish(leased))).state == "answered"
+
+
+async def test_a_later_attempt_knows_that_the_prompt_was_submitted(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    await ask(ada, "untouched")
+    await tab.call(ReleaseJob(room="build", job=(x := await must_claim(tab)).job, lease_token=x.lease_token))
+    leased = await must_claim(tab, lease_s=5)
+    await tab.call(SubmitJob(room="build", job=leased.job, lease_token=leased.lease_token))
+    surface_hub.clock.advance(6)
+    assert (await tab.call(GetJob(room="build", job=leased.job))).state == "submitted"
+    again = await must_claim(tab)
+    assert (again.job, again.submitted) == (leased.job, True)
+    done = await tab.call(finish(again, "the page was reloaded", outcome="unknown", error="page-reloaded"))
+    assert done.state == "unknown"
+    messages = (await ada.call(ListMessages(room="build"))).items
+    assert messages[-1].metadata == {"job": {"outcome": "unknown", "error": "page-reloaded"}}
+
+
+async def test_extending_keeps_the_lease_and_releasing_gives_it_back(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    await ask(ada)
+    leased = await must_claim(tab, lease_s=5)
+    held = {"room": "build", "job": leased.job, "lease_token": leased.lease_token}
+    await tab.call(ExtendJob.model_validate({**held, "lease_s": 120}))
+    surface_hub.clock.advance(60)
+    assert await claim(tab) is None
+    assert (await tab.call(ReleaseJob.model_validate(held))).state == "queued"
+    assert (await must_claim(tab)).attempt == 2
+    assert await refused(tab, ExtendJob.model_validate(held)) == "stale-lease"
+
+
+async def test_a_person_who_answers_closes_the_job_for_the_worker(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada)
+    leased = await must_claim(tab)
+    await tab.call(PostMessage(room="build", text="working on it", reply_to=question))
+    assert (await tab.call(GetJob(room="build", job=question))).state == "leased"
+    await tab.call(PostMessage(room="build", text="typed by hand", kind="answer", reply_to=question))
+    assert await refused(tab, finish(leased)) == "job-closed"
+    assert await claim(tab) is None
+
+
+async def test_a_redacted_question_is_not_worked_on(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question, second = await ask(ada), await ask(ada, "two")
+    leased = await must_claim(tab)
+    await ada.call(RedactMessage(room="build", message=question))
+    assert await refused(tab, finish(leased)) == "job-closed"
+    assert (await must_claim(tab)).job == second
+
+
+async def test_only_the_recipient_can_claim_and_only_members_can_look(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada)
+    other = await surface_hub.agent("browser-2", "browser")
+    assert await claim(other) is None
+    assert await refused(other, GetJob(room="build", job=question, agent="browser-1")) == "room-not-found"
+    await other.call(JoinRoom(room="build"))
+    assert await refused(other, GetJob(room="build", job=question)) == "job-not-found"
+    assert (await ada.call(GetJob(room="build", job=question, agent="browser-1"))).state == "queued"
+    stolen = FinishJob(room="build", job=question, lease_token="x" * 16, text="forged")
+    assert await refused(other, stolen) == "job-not-found"
+    assert await refused(tab, stolen) == "stale-lease"
+
+
+async def test_a_worker_that_left_the_room_gets_none_of_its_questions(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    await ask(ada)
+    await tab.call(LeaveRoom(room="build"))
+    assert await claim(tab) is None
+
+
+async def test_open_questions_rebuilt_from_the_log_equal_the_live_ones(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    await ask(ada, "answered")
+    await ask(ada, "open")
+    await tab.call(finish(await must_claim(tab)))
+
+    def both(tx: Tx) -> tuple[object, object]:
+        stream = find_stream(tx, "room", "build")
+        assert stream is not None
+        live = dump(tx, stream, ["open_question"])
+        rebuild(tx, stream, features.projection_tables(), features.event_tables())
+        return live, dump(tx, stream, ["open_question"])
+
+    live, again = await surface_hub.app.store.write(both)
+    assert live == again
+    assert len(live["open_question"]) == 1  # type: ignore[index]
