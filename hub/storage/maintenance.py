@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import sqlite3
@@ -16,7 +17,6 @@ from hub.storage.directory import DirectoryLock, make_private
 from hub.storage.interface import StoreError
 
 FILE: Final = "hub.db"
-_PAGES: Final = 500  # per step of a backup, so that a running hub is never held up for long
 
 
 def backup(home: Path, target: Path) -> dict[str, int]:
@@ -24,8 +24,11 @@ def backup(home: Path, target: Path) -> dict[str, int]:
     if target.exists():
         raise StoreError(f"{target} exists; choose another name, a backup never overwrites")
     part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)  # it holds what everybody said
     with _reading(home) as source, sqlite3.connect(part) as copy:
-        source.conn.backup(copy, pages=_PAGES)
+        # In one step: a reader never holds up the writer, while a copy in steps starts again at every commit between.
+        source.conn.backup(copy)
         if (found := copy.execute("pragma integrity_check").fetchone()[0]) != "ok":
             raise StoreError(f"the copy is damaged: {found}")
     copy.close()
@@ -44,16 +47,28 @@ def restore(home: Path, source: Path) -> dict[str, int]:
     try:
         counts = inspect_file(source)
         database = home / FILE
+        part = home / (FILE + ".part")
+        _copy_private(source, part)  # complete before anything moves: the source may be what `_keep` replaces
+        _new_epochs(part)
         if database.exists():
             _keep(database)
         for ending in ("-wal", "-shm"):
             database.with_name(FILE + ending).unlink(missing_ok=True)
-        shutil.copyfile(source, database)
-        _new_epochs(database)
-        (home / "search.db").unlink(missing_ok=True)
+        part.replace(database)
+        for ending in ("", "-wal", "-shm"):
+            (home / f"search.db{ending}").unlink(missing_ok=True)
     finally:
         lock.release()
     return counts
+
+
+def _copy_private(source: Path, target: Path) -> None:
+    """A copy that is on disk when this returns, readable by its user only."""
+    target.unlink(missing_ok=True)
+    target.touch(mode=0o600)
+    shutil.copyfile(source, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _keep(database: Path) -> None:
