@@ -14,6 +14,7 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AsyncExitStack
 from functools import lru_cache
 from typing import Any, Final, LiteralString, TypeVar, cast
 
@@ -37,6 +38,7 @@ DIALECT: Final = {
 _TRIES: Final = 8
 _RERUN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _CHANNEL: Final = "bridge_growth"
+_MARKS: Final = 150  # a mark of two 64-bit numbers is at most 45 characters
 _MIGRATE_LOCK: Final = 741_100
 _ABSENT: Final = object()
 _UNKNOWN: Final = "the hub could not confirm the write; retry with the same idempotency key"
@@ -165,6 +167,8 @@ class PostgresStore(Store):
         self._locks: dict[int, asyncio.Lock] = {}
         self._closed = False
         self._running = 0
+        self._untold: list[list[int]] = []
+        self._telling: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -201,6 +205,8 @@ class PostgresStore(Store):
             return
         self._closed = True
         await self._idle.wait()
+        if self._telling is not None:
+            await self._telling
         await self._side.close()
         await self._pool.close()
 
@@ -232,17 +238,13 @@ class PostgresStore(Store):
 
     async def _in_turn(self, body: Callable[[Tx], T], locks: Sequence[int]) -> T:
         """One transaction per lock at a time in this process; the database orders it against other hubs."""
-        turns = [self._locks.setdefault(lock, asyncio.Lock()) for lock in locks]
-        for turn in turns:
-            await turn.acquire()
-        try:
+        async with AsyncExitStack() as turns:  # a caller that gives up while waiting gives back what it holds
+            for lock in locks:
+                await turns.enter_async_context(self._locks.setdefault(lock, asyncio.Lock()))
             result, growth = await self._transaction(body, locks)
-        finally:
-            for turn in reversed(turns):
-                turn.release()
         if growth:
             self.on_growth(growth)
-            await self._tell(growth)
+            self._tell(growth)
         return result
 
     async def _transaction(self, body: Callable[[Tx], T], locks: Sequence[int]) -> tuple[T, tuple[Growth, ...]]:
@@ -274,13 +276,20 @@ class PostgresStore(Store):
 
     # --- wake-ups between hubs --------------------------------------------------------------------------------
 
-    async def _tell(self, growth: Sequence[Growth]) -> None:
-        """Tell other hubs; losing this costs latency, never a message."""
-        marks = [[g.log, g.head, int(g.rewritten)] for g in growth][:200]
-        try:
-            await self._side.execute("select pg_notify($1, $2)", _CHANNEL, json.dumps([self._name, marks]))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("a wake-up for other hubs was lost: %s", error)
+    def _tell(self, growth: Sequence[Growth]) -> None:
+        """Tell other hubs soon. One task speaks on the side connection: it can do one thing at a time."""
+        self._untold += [[g.log, g.head, int(g.rewritten)] for g in growth]
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_all())
+
+    async def _tell_all(self) -> None:
+        """Send what has gathered, in payloads below NOTIFY's 8,000 bytes. A loss costs latency, never a message."""
+        while self._untold:
+            marks, self._untold = self._untold[:_MARKS], self._untold[_MARKS:]
+            try:
+                await self._side.execute("select pg_notify($1, $2)", _CHANNEL, json.dumps([self._name, marks]))
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("a wake-up for other hubs was lost: %s", error)
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         name, marks = json.loads(str(payload))

@@ -16,6 +16,7 @@ from hub.storage.interface import Growth, Migration, Store, StoreError, Tx
 from hub.storage.postgres import PostgresStore
 from hub.storage.sqlite import SqliteStore
 from tests.support.postgres import postgres_server
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 SCHEMA = [
@@ -153,3 +154,32 @@ async def test_a_newer_schema_is_refused(store: Store, tmp_path: Path) -> None:
     other: Store = SqliteStore(tmp_path) if isinstance(store, SqliteStore) else PostgresStore(same._url)
     with pytest.raises(StoreError, match="newer version"):
         await other.open(MIGRATIONS)
+
+
+async def test_a_caller_that_gives_up_while_waiting_holds_nobody_up(store: Store) -> None:
+    await store.write(lambda tx: tx.run("insert into log values (5, 'room', 'x', 1, 0, 0, 0)"))
+    await store.write(lambda tx: tx.run("insert into log values (6, 'room', 'y', 1, 0, 0, 0)"))
+    calls = [asyncio.create_task(store.write(names, locks=locks)) for locks in [(6,), (5, 6), (5, 6)]]
+    await asyncio.wait(calls, timeout=0)
+    for call in calls[1:]:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await asyncio.wait_for(store.write(lambda tx: put(tx, 1), locks=(5,)), 5)
+
+
+async def test_every_concurrent_growth_reaches_another_hub(server: str) -> None:
+    url = await fresh_database(server)
+    one, two = PostgresStore(url), PostgresStore(url)
+    await one.open(SCHEMA)
+    await two.open(SCHEMA)
+    heard: set[int] = set()
+    two.on_growth = lambda growth: heard.update(g.log for g in growth)
+
+    def grow(tx: Tx, number: int) -> None:
+        put(tx, number)
+        tx.grew(number, 1, b"")
+
+    await asyncio.gather(*(one.write(lambda tx, n=n: grow(tx, n)) for n in range(1, 400)))  # type: ignore[misc]
+    await eventually(lambda: heard == set(range(1, 400)), what="each of 399 streams is heard of")
+    await one.drain()
+    await two.drain()
