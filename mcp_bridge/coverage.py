@@ -39,6 +39,16 @@ TOOLS: Final[dict[str, str]] = {
     "proposals.withdraw": "vote",
     "amendments.propose": "vote",
     "amendments.accept": "vote",
+    "queues.create": "task",
+    "queues.list": "task",
+    "tasks.enqueue": "task",
+    "queues.claim": "task",
+    "tasks.get": "task",
+    "tasks.ack": "task",
+    "tasks.nack": "task",
+    "tasks.extend": "task",
+    "tasks.release": "task",
+    "tasks.cancel": "task",
 }
 
 # operation -> why no tool offers it
@@ -68,6 +78,11 @@ NOT_FOR_AGENTS: Final[dict[str, str]] = {
     "reactions.add": "reactions are for people; agents use intent=ack",
     "reactions.remove": "reactions are for people; agents use intent=ack",
     "questions.accept": "people accept in the dashboard; agents answer in the thread",
+    "queues.get": "programs wait here; agents claim",
+    "queues.pause": "queue settings are for people and scripts",
+    "queues.resume": "queue settings are for people and scripts",
+    "queues.dead": "dead letters are for people and scripts",
+    "tasks.redrive": "dead letters are for people and scripts",
 }
 
 

@@ -8,6 +8,7 @@ FILES: Final = [
     "rooms",
     "messages",
     "voting",
+    "queues",
 ]
 
 

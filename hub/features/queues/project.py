@@ -1,0 +1,90 @@
+"""Events of a queue's stream to rows, and rows to values."""
+
+from __future__ import annotations
+
+import orjson
+
+from hub.core.event import Placed
+from hub.features.queues import rules
+from hub.features.queues.contract import (
+    FOREVER,
+    QueueCreated,
+    QueuePaused,
+    QueueResumed,
+    TaskCancelled,
+    TaskDead,
+    TaskDone,
+    TaskEnqueued,
+    TaskRedriven,
+)
+from hub.log.log import projects
+from hub.storage.interface import Tx
+
+
+@projects(QueueCreated)
+def created(tx: Tx, at: Placed, body: QueueCreated) -> None:
+    tx.stage("queue", (at.log, body.owner, body.open_to, body.max_attempts, 0))
+
+
+@projects(QueuePaused)
+def paused(tx: Tx, at: Placed, body: QueuePaused) -> None:
+    tx.run("update queue set paused = 1 where log = :log", log=at.log)
+
+
+@projects(QueueResumed)
+def resumed(tx: Tx, at: Placed, body: QueueResumed) -> None:
+    tx.run("update queue set paused = 0 where log = :log", log=at.log)
+
+
+@projects(TaskEnqueued)
+def enqueued(tx: Tx, at: Placed, body: TaskEnqueued) -> None:
+    ready_at = at.at_ms + body.delay_ms
+    sort_at = rules.sort_key(at.at_ms, body.priority)
+    expires_at = FOREVER if body.ttl_ms is None else at.at_ms + body.ttl_ms
+    text = orjson.dumps(body.body).decode()
+    row = (at.log, at.seq, at.actor, text, body.priority, sort_at, ready_at, expires_at, "open", None, None, 0)
+    tx.stage("task", row)
+
+
+@projects(TaskDone)
+def done(tx: Tx, at: Placed, body: TaskDone) -> None:
+    result = orjson.dumps(body.result).decode()
+    _end(tx, at.log, body.task, "done", result=result, attempts=body.attempt)
+
+
+@projects(TaskDead)
+def dead(tx: Tx, at: Placed, body: TaskDead) -> None:
+    _end(tx, at.log, body.task, "dead", reason=body.reason, attempts=body.attempts)
+
+
+@projects(TaskCancelled)
+def cancelled(tx: Tx, at: Placed, body: TaskCancelled) -> None:
+    _end(tx, at.log, body.task, "cancelled", attempts=0)
+
+
+@projects(TaskRedriven)
+def redriven(tx: Tx, at: Placed, body: TaskRedriven) -> None:
+    """A new life: all attempts, no deadline, behind what waits already."""
+    tx.run(
+        "update task set state = 'open', reason = null, attempts = 0, expires_at = :never, ready_at = :now,"
+        " sort_at = :now where log = :log and seq = :seq",
+        never=FOREVER,
+        now=at.at_ms,
+        log=at.log,
+        seq=body.task,
+    )
+
+
+def _end(
+    tx: Tx, log: int, seq: int, state: str, *, attempts: int, result: str | None = None, reason: str | None = None
+) -> None:
+    tx.run(
+        "update task set state = :state, result = :result, reason = :reason, attempts = :attempts"
+        " where log = :log and seq = :seq",
+        state=state,
+        result=result,
+        reason=reason,
+        attempts=attempts,
+        log=log,
+        seq=seq,
+    )

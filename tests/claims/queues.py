@@ -1,0 +1,31 @@
+"""Promises of the work queues."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.claims.claim import Claim, Mutant
+
+QUEUES: Final = "tests/features/queues/test_queues.py"
+LATE: Final = f"{QUEUES}::test_a_dead_workers_task_goes_on_elsewhere_and_its_late_answer_is_refused"
+OVERTAKEN: Final = f"{QUEUES}::test_a_bulk_task_is_overtaken_only_by_tasks_at_most_600_s_younger"
+
+CLAIMS: Final = [
+    Claim(
+        "P7",
+        "A task has at most one unexpired lease; a stale token has no effect.",
+        (LATE, f"{QUEUES}::test_no_task_is_lost_or_held_twice_in_any_history"),
+        Mutant("hub/features/queues/rules.py", 'lease.token == token != "" and lease.agent == agent and ', "", LATE),
+    ),
+    Claim(
+        "P8",
+        "A failed task is tried again until its attempts run out; then it is a dead letter, and can be redriven.",
+        (f"{QUEUES}::test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven",),
+    ),
+    Claim(
+        "P9-tasks",
+        "A task is overtaken only by tasks enqueued less than its slack later.",
+        (OVERTAKEN,),
+        Mutant("hub/features/queues/rules.py", '"bulk": 600_000', '"bulk": 6_000_000', OVERTAKEN),
+    ),
+]
