@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,10 @@ from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.storage.postgres import PostgresStore
 from tests.features.jobs.test_jobs import ask, claim, finish, must_claim, two
+from tests.features.queues import test_queues as queues
 from tests.log.test_rebuild import random_history, same_after_rebuild
 from tests.storage.test_conformance import fresh_database
-from tests.support.hubs import running_hub
+from tests.support.hubs import TestHub, running_hub
 from tests.support.postgres import postgres_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
@@ -89,3 +90,18 @@ async def test_a_job_is_claimed_submitted_and_finished_the_same(tmp_path: Path, 
         assert (again.attempt, again.submitted) == (2, True)
         assert (await tab.call(finish(again))).state == "answered"
         assert await claim(tab) is None
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        queues.test_a_dead_workers_task_goes_on_elsewhere_and_its_late_answer_is_refused,
+        queues.test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven,
+        queues.test_delay_ttl_pause_and_cancel_keep_a_task_from_workers,
+    ],
+)
+async def test_queues_work_the_same(
+    tmp_path: Path, server: str, scenario: Callable[[TestHub], Awaitable[None]]
+) -> None:
+    async with running_hub(tmp_path, store=PostgresStore(await fresh_database(server))) as hub:
+        await scenario(hub)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import orjson
+from pydantic_core import to_json
 
 from hub.core.call import Call
 from hub.core.errors import Forbidden, NameTaken
@@ -21,6 +22,11 @@ _SELECT: LiteralString = (
     " lease.token, lease.agent, lease.attempt, lease.until, lease.ready_at from task"
     " left join lease on lease.log = task.log and lease.seq = task.seq where task.log = :log"
 )
+
+
+def _plain(value: Any) -> Any:
+    """The value as the log gives it back (an integer beyond 64 bits is a float there), so that rows equal a rebuild."""
+    return orjson.loads(to_json(value))
 
 
 def _queue(tx: Tx, call: Call, log: int | None, shown: str) -> Row:
@@ -148,7 +154,7 @@ def enqueue_task(tx: Tx, call: Call, request: c.EnqueueTask) -> c.Task:
     log = _named(tx, call, request.queue)[0]
     ttl_ms = None if request.ttl_s is None else int(request.ttl_s * 1000)
     delay_ms = int(request.delay_s * 1000)
-    event = c.TaskEnqueued(body=request.body, priority=request.priority, delay_ms=delay_ms, ttl_ms=ttl_ms)
+    event = c.TaskEnqueued(body=_plain(request.body), priority=request.priority, delay_ms=delay_ms, ttl_ms=ttl_ms)
     return _again(tx, call, log, append(tx, call, log, event).seq)
 
 
@@ -221,7 +227,7 @@ def _hand_back(tx: Tx, log: int, seq: int, *, attempt: int, ready_at: int) -> No
 @handles(c.ACK)
 def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Task:
     queue, row, lease = _held(tx, call, request.task, request.lease_token)
-    append(tx, call, queue[0], c.TaskDone(task=row[0], attempt=lease.attempt, result=request.result))
+    append(tx, call, queue[0], c.TaskDone(task=row[0], attempt=lease.attempt, result=_plain(request.result)))
     return _again(tx, call, queue[0], row[0])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import orjson
+from pydantic_core import to_json
 
 from hub.core.event import Placed
 from hub.features.queues import rules
@@ -41,14 +41,14 @@ def enqueued(tx: Tx, at: Placed, body: TaskEnqueued) -> None:
     ready_at = at.at_ms + body.delay_ms
     sort_at = rules.sort_key(at.at_ms, body.priority)
     expires_at = FOREVER if body.ttl_ms is None else at.at_ms + body.ttl_ms
-    text = orjson.dumps(body.body).decode()
+    text = to_json(body.body).decode()
     row = (at.log, at.seq, at.actor, text, body.priority, sort_at, ready_at, expires_at, "open", None, None, 0)
     tx.stage("task", row)
 
 
 @projects(TaskDone)
 def done(tx: Tx, at: Placed, body: TaskDone) -> None:
-    result = orjson.dumps(body.result).decode()
+    result = to_json(body.result).decode()
     _end(tx, at.log, body.task, "done", result=result, attempts=body.attempt)
 
 

@@ -180,7 +180,7 @@ async def _any_history(home: Path, seed: int) -> None:
 
 
 def _fields(priority: str) -> dict[str, Any]:
-    return {"queue": "work", "body": 1, "priority": priority}
+    return {"queue": "work", "body": {"none": None, "big": 2**70, "é": [1.5]}, "priority": priority}
 
 
 def _rebuilt(tx: Any, log: int) -> None:
