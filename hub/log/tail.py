@@ -57,6 +57,7 @@ class Tails:
         self._grown: dict[int, int] = {}
         self._listeners: list[asyncio.Event] = []
         self.stamp = 0
+        self.rewritten: set[int] = set()  # streams with texts blanked since somebody cleaned copies up
 
     def on_growth(self, growth: Sequence[Growth]) -> None:
         """Called by the store after each commit, on the loop."""
@@ -64,6 +65,8 @@ class Tails:
         woken: list[asyncio.Future[None]] = []
         for grown in growth:
             self._grown[grown.log] = self.stamp
+            if grown.rewritten:
+                self.rewritten.add(grown.log)
             self._remember(grown)
             woken += self._waiters.pop(grown.log, ())
         self._wake(woken)
@@ -73,6 +76,10 @@ class Tails:
     def _remember(self, grown: Growth) -> None:
         if grown.rewritten:
             self._rooms.pop(grown.log, None)
+            return
+        known = self._rooms.get(grown.log)
+        if known is not None and not grown.frames and grown.head > known.head:
+            del self._rooms[grown.log]  # another process wrote: memory no longer reaches the head
             return
         for seq, frame in grown.frames:
             tail = self._rooms.get(grown.log)

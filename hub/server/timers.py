@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 from hub import features
 from hub.core.call import Call
 from hub.core.errors import HubError
+from hub.features.search.cleaning import clean
 from hub.kernel import housekeeping
 from hub.storage.interface import Tx
+from hub.storage.search import SearchIndex
 
 if TYPE_CHECKING:
     from hub.app import HubApp
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Chore = Callable[[Tx, Call], bool]
 TICK_S: Final = 0.5
+CLEAN_S: Final = 10.0  # between cleanings of the search index
 
 
 class Clockwork:
@@ -74,10 +77,27 @@ async def ticking(hub: HubApp) -> AsyncIterator[None]:
                 log.exception("housekeeping failed and will be tried again")
             await asyncio.sleep(TICK_S)
 
-    task = asyncio.create_task(tick())
+    tasks = [asyncio.create_task(tick()), asyncio.create_task(_clean_index(hub))]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _clean_index(hub: HubApp) -> None:
+    """Take blanked texts out of the search index: at the start whatever a crash left, then what changes."""
+    index, tails = hub.dispatch.service(SearchIndex), hub.dispatch.tails
+    tails.rewritten.update(await asyncio.to_thread(index.streams))
+    while True:
+        streams = tuple(tails.rewritten)
+        tails.rewritten.clear()
+        for stream in streams:
+            try:
+                await clean(hub.store, index, stream)
+            except Exception:
+                tails.rewritten.add(stream)
+                log.exception("cleaning the search index failed and will be tried again")
+        await asyncio.sleep(CLEAN_S)

@@ -5,6 +5,7 @@ No double write and no second writer on the main file: a search first indexes up
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
@@ -29,6 +30,7 @@ class SearchIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self.turn = asyncio.Lock()  # held from reading the log to changing the index, so that no old text slips in
         self._database: sqlite_utils.Database | None = None
 
     def _open(self) -> sqlite_utils.Database:
@@ -44,6 +46,7 @@ class SearchIndex:
     def _connect(self) -> sqlite_utils.Database:
         database = sqlite_utils.Database(sqlite3.connect(self._path, check_same_thread=False))
         database.enable_wal()
+        database.execute("pragma secure_delete = on")
         if "message" not in database.table_names():
             database.table("message").create({"id": int, "text": str}, pk="id")
             database.table("message").enable_fts(
@@ -72,6 +75,30 @@ class SearchIndex:
                     with contextlib.suppress(sqlite_utils.db.NotFoundError):
                         database.table("message").delete(row_id(log, seq))
                 database.table("indexed").upsert({"log": log, "epoch": epoch, "seq": upto}, pk="log")
+
+    def streams(self) -> list[int]:
+        """Streams with anything indexed."""
+        with self._lock:
+            return [int(row["log"]) for row in self._open().query("select log from indexed")]
+
+    def numbers(self, log: int, after: int, limit: int) -> list[int]:
+        """Indexed numbers of a stream greater than `after`, ascending."""
+        with self._lock:
+            rows = self._open().query(
+                "select id from message where id > ? and id < ? order by id limit ?",
+                [row_id(log, after), row_id(log + 1, 0), limit],
+            )
+            return [log_seq(int(row["id"]))[1] for row in rows]
+
+    def remove(self, log: int, gone: Sequence[int]) -> None:
+        """Take texts out, and out of the index's older segments too, where deleted words stay until a merge."""
+        with self._lock:
+            database = self._open()
+            with database.conn:
+                for seq in gone:
+                    database.execute("delete from message where id = ?", [row_id(log, seq)])
+                database.execute("insert into message_fts (message_fts) values ('optimize')")
+            database.execute("pragma wal_checkpoint(truncate)")
 
     def search(self, query: str, logs: Sequence[int], limit: int) -> list[tuple[int, int]]:
         """(log, seq) of matches in these streams, newest first."""

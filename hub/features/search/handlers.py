@@ -48,10 +48,11 @@ def _streams(tx: Tx, call: Call, room: str | None) -> list[Stream]:
 
 async def _catch_up(hub: Hub, index: SearchIndex, stream: Stream) -> None:
     """Index the stream up to its head, a page at a time, off the loop."""
-    reached = await asyncio.to_thread(index.reached, stream.log, stream.epoch)
-    while reached < stream.head:
-        texts, gone, reached = await hub.store.read(partial(_texts, log=stream.log, after=reached), long=True)
-        await asyncio.to_thread(index.add, stream.log, stream.epoch, reached, texts, gone)
+    async with index.turn:
+        reached = await asyncio.to_thread(index.reached, stream.log, stream.epoch)
+        while reached < stream.head:
+            texts, gone, reached = await hub.store.read(partial(_texts, log=stream.log, after=reached), long=True)
+            await asyncio.to_thread(index.add, stream.log, stream.epoch, reached, texts, gone)
 
 
 def _texts(tx: Tx, log: int, after: int) -> tuple[list[tuple[int, str]], list[int], int]:

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from hub.core.errors import Invalid
 from hub.features.messages.contract import EditMessage, PostMessage, RedactMessage
+from hub.features.search.cleaning import clean
 from hub.features.search.contract import Search
 from hub.features.search.rules import fts_query
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
+from hub.server.timers import Clockwork
 from hub.storage.search import SearchIndex
 from tests.support.hubs import TestHub
 
@@ -65,6 +67,24 @@ async def test_a_thrown_away_index_is_filled_again(hub: TestHub) -> None:
     hub.app.dispatch.service(SearchIndex).close()
     (hub.app.settings.home / "search.db").write_bytes(b"not a database at all, really not" * 100)
     assert len((await ada.call(Search(q="phoenix"))).items) == 1
+
+
+async def test_an_expired_or_redacted_text_leaves_the_index_without_a_search(hub: TestHub) -> None:
+    ada = await hub.agent("ada")
+    await ada.call(CreateRoom(room="build"))
+    await ada.call(PostMessage(room="build", text="zebrafish one", ttl_s=10))
+    two = await ada.call(PostMessage(room="build", text="xylophone two"))
+    await ada.call(PostMessage(room="build", text="plain three"))
+    assert len((await ada.call(Search(q="zebrafish"))).items) == 1
+    hub.clock.advance(11)
+    await hub.app.dispatch.service(Clockwork).run_due()
+    await ada.call(RedactMessage(room="build", message=two.id))
+    index, stream = hub.app.dispatch.service(SearchIndex), hub.app.dispatch.tails.rewritten.copy().pop()
+    assert await clean(hub.app.store, index, stream) == 2
+    index.close()
+    for file in hub.app.settings.home.glob("search.db*"):
+        assert not any(word in file.read_bytes() for word in (b"zebrafish", b"xylophone")), file
+    assert [m.text for m in (await ada.call(Search(q="plain"))).items] == ["plain three"]
 
 
 @given(st.text(max_size=60))
