@@ -23,6 +23,14 @@ CLAIMS: Final = [
         (f"{QUEUES}::test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven",),
     ),
     Claim(
+        "P8-time",
+        "A lease that ran out is ready again within a second, without anybody asking; dead letters keep each reason.",
+        (
+            f"{QUEUES}::test_within_a_second_the_clock_returns_lapsed_tasks_and_wakes_who_waits",
+            f"{QUEUES}::test_the_clock_buries_what_is_over_with_the_reason_of_each_attempt",
+        ),
+    ),
+    Claim(
         "P9-tasks",
         "A task is overtaken only by tasks enqueued less than its slack later.",
         (OVERTAKEN,),

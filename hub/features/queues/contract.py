@@ -51,6 +51,8 @@ class Task(Result):
     lease_expires_at: str | None = None
     result: Any = None
     reason: str | None = None
+    reasons: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
+    """Why each attempt so far failed, oldest first (the newest 100)."""
 
     def settled(self) -> bool:
         return self.state != "open"
@@ -75,7 +77,7 @@ class ListQueues(Request[Queues]):
 
 
 class GetQueue(Request[QueueInfo]):
-    """One queue. `wait_s` waits until a new task is ready; a lease that runs out is seen by the next call."""
+    """One queue. `wait_s` waits until a task is ready."""
 
     queue: QueueName
     wait_s: WaitS = 0
@@ -204,6 +206,7 @@ class TaskDead(EventBody):
     task: int
     attempts: int
     reason: str
+    reasons: tuple[str, ...] = ()
 
 
 class TaskCancelled(EventBody):

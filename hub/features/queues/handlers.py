@@ -19,7 +19,8 @@ from hub.storage.interface import Row, Tx
 
 _SELECT: LiteralString = (
     "select task.seq, body, priority, state, result, reason, attempts, sort_at, task.ready_at, expires_at,"
-    " lease.token, lease.agent, lease.attempt, lease.until, lease.ready_at from task"
+    " lease.token, lease.agent, lease.attempt, lease.until, lease.ready_at, task.reasons,"
+    " lease.reasons from task"
     " left join lease on lease.log = task.log and lease.seq = task.seq where task.log = :log"
 )
 
@@ -59,6 +60,21 @@ def _lease(row: Row) -> rules.Lease | None:
     return None if row[10] is None else rules.Lease(row[10], row[11], row[12], row[13])
 
 
+def _reasons(row: Row) -> tuple[str, ...]:
+    """Why the attempts so far failed: an open task's are beside its lease, a dead one's in its event."""
+    kept = row[16] if row[3] == "open" else row[15]
+    return () if kept is None else tuple(orjson.loads(kept))
+
+
+def _lapsed(attempt: int) -> str:
+    return f"the lease of attempt {attempt} ran out"
+
+
+def _so_far(row: Row) -> tuple[str, ...]:
+    """The reasons of a task whose lease, if it has one, is over."""
+    return (*_reasons(row), _lapsed(row[12]))[-100:] if row[10] else _reasons(row)
+
+
 def _view(tx: Tx, call: Call, log: int, row: Row) -> c.Task:
     lease = _lease(row)
     held = lease is not None and lease.token != "" and row[3] == "open" and call.now_ms < lease.until_ms
@@ -74,6 +90,7 @@ def _view(tx: Tx, call: Call, log: int, row: Row) -> c.Task:
         lease_expires_at=rfc3339(lease.until_ms) if held and lease is not None else None,
         result=None if row[4] is None else orjson.loads(row[4]),
         reason=row[5],
+        reasons=_reasons(row),
     )
 
 
@@ -155,7 +172,16 @@ def enqueue_task(tx: Tx, call: Call, request: c.EnqueueTask) -> c.Task:
     ttl_ms = None if request.ttl_s is None else int(request.ttl_s * 1000)
     delay_ms = int(request.delay_s * 1000)
     event = c.TaskEnqueued(body=_plain(request.body), priority=request.priority, delay_ms=delay_ms, ttl_ms=ttl_ms)
-    return _again(tx, call, log, append(tx, call, log, event).seq)
+    seq = append(tx, call, log, event).seq
+    if delay_ms:  # a hand-out to nobody, so that the clock finds it when its time comes
+        tx.run(
+            "insert into lease (log, seq, token, agent, attempt, until, ready_at)"
+            " values (:log, :seq, '', 0, 0, 0, :ready_at)",
+            log=log,
+            seq=seq,
+            ready_at=call.now_ms + delay_ms,
+        )
+    return _again(tx, call, log, seq)
 
 
 @handles(c.TASK)
@@ -186,26 +212,58 @@ def _ends(tx: Tx, call: Call, queue: Row, row: Row) -> bool:
     if row[9] <= call.now_ms:
         reason = "its ttl_s ran out before anybody finished it"
     elif attempts >= queue[3]:
-        reason = f"the lease of attempt {attempts} ran out"
+        reason = _lapsed(attempts)
     else:
         return False
-    append(tx, call, queue[0], c.TaskDead(task=row[0], attempts=attempts, reason=reason), actor=0)
+    _bury(tx, queue[0], row[0])
+    event = c.TaskDead(task=row[0], attempts=attempts, reason=reason, reasons=_so_far(row))
+    append(tx, call, queue[0], event, actor=0)
     return True
+
+
+def _bury(tx: Tx, log: int, seq: int) -> None:
+    """Forget the lease of a task that is over."""
+    tx.run("delete from lease where log = :log and seq = :seq", log=log, seq=seq)
+
+
+def return_lapsed(tx: Tx, call: Call, log: int, limit: int) -> int:
+    """What became due in a queue: dead letters are buried, the rest wakes who waits. How many tasks that were."""
+    queue = tx.row("select log, owner, open_to, max_attempts, paused from queue where log = :log", log=log)
+    assert queue is not None, "the queue of a task"
+    rows = tx.rows(
+        _SELECT + " and state = 'open' and ((lease.until > 0 and lease.until <= :now)"
+        " or (lease.ready_at > 0 and lease.ready_at <= :now)"
+        " or (expires_at <= :now and (lease.until is null or lease.until <= :now))) order by task.seq limit :limit",
+        log=log,
+        now=call.now_ms,
+        limit=limit,
+    )
+    for row in rows:
+        if not _ends(tx, call, queue, row):
+            _hand_back(tx, log, row[0], attempt=row[12], ready_at=0, reasons=_so_far(row))
+    if rows:
+        tx.grew(log, load_stream(tx, log).head, b"")
+    return len(rows)
 
 
 def _take(tx: Tx, call: Call, log: int, row: Row, lease_s: float) -> None:
     tx.run(
-        "insert into lease (log, seq, token, agent, attempt, until, ready_at)"
-        " values (:log, :seq, :token, :agent, :attempt, :until, 0)"
+        "insert into lease (log, seq, token, agent, attempt, until, ready_at, reasons)"
+        " values (:log, :seq, :token, :agent, :attempt, :until, 0, :reasons)"
         " on conflict (log, seq) do update set token = excluded.token, agent = excluded.agent,"
-        " attempt = excluded.attempt, until = excluded.until, ready_at = 0",
+        " attempt = excluded.attempt, until = excluded.until, ready_at = 0, reasons = excluded.reasons",
         log=log,
         seq=row[0],
         token=call.random(16).hex(),
         agent=call.agent,
         attempt=(row[12] or 0) + 1,
         until=call.now_ms + int(lease_s * 1000),
+        reasons=_kept(_so_far(row)),
     )
+
+
+def _kept(reasons: tuple[str, ...]) -> str | None:
+    return orjson.dumps(reasons[-100:]).decode() if reasons else None
 
 
 def _held(tx: Tx, call: Call, task: str, token: str) -> tuple[Row, Row, rules.Lease]:
@@ -213,12 +271,13 @@ def _held(tx: Tx, call: Call, task: str, token: str) -> tuple[Row, Row, rules.Le
     return queue, row, rules.must_hold(row[3], _lease(row), token, call.agent, call.now_ms)
 
 
-def _hand_back(tx: Tx, log: int, seq: int, *, attempt: int, ready_at: int) -> None:
+def _hand_back(tx: Tx, log: int, seq: int, *, attempt: int, ready_at: int, reasons: tuple[str, ...]) -> None:
     tx.run(
-        "update lease set token = '', until = 0, attempt = :attempt, ready_at = :ready_at"
+        "update lease set token = '', until = 0, attempt = :attempt, ready_at = :ready_at, reasons = :reasons"
         " where log = :log and seq = :seq",
         attempt=attempt,
         ready_at=ready_at,
+        reasons=_kept(reasons),
         log=log,
         seq=seq,
     )
@@ -227,6 +286,7 @@ def _hand_back(tx: Tx, log: int, seq: int, *, attempt: int, ready_at: int) -> No
 @handles(c.ACK)
 def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Task:
     queue, row, lease = _held(tx, call, request.task, request.lease_token)
+    _bury(tx, queue[0], row[0])
     append(tx, call, queue[0], c.TaskDone(task=row[0], attempt=lease.attempt, result=_plain(request.result)))
     return _again(tx, call, queue[0], row[0])
 
@@ -234,13 +294,15 @@ def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Task:
 @handles(c.NACK)
 def nack_task(tx: Tx, call: Call, request: c.NackTask) -> c.Task:
     queue, row, lease = _held(tx, call, request.task, request.lease_token)
+    reason = request.reason or f"attempt {lease.attempt} failed"
+    reasons = (*_reasons(row), reason)[-100:]
     if lease.attempt >= queue[3]:
-        reason = request.reason or "the last attempt failed"
-        append(tx, call, queue[0], c.TaskDead(task=row[0], attempts=lease.attempt, reason=reason))
+        _bury(tx, queue[0], row[0])
+        append(tx, call, queue[0], c.TaskDead(task=row[0], attempts=lease.attempt, reason=reason, reasons=reasons))
     else:
         jitter = rules.backoff_ms(lease.attempt, call.random(8))
         delay = jitter if request.delay_s is None else int(request.delay_s * 1000)
-        _hand_back(tx, queue[0], row[0], attempt=lease.attempt, ready_at=call.now_ms + delay)
+        _hand_back(tx, queue[0], row[0], attempt=lease.attempt, ready_at=call.now_ms + delay, reasons=reasons)
     return _again(tx, call, queue[0], row[0])
 
 
@@ -255,7 +317,7 @@ def extend_task(tx: Tx, call: Call, request: c.ExtendTask) -> c.Task:
 @handles(c.RELEASE)
 def release_task(tx: Tx, call: Call, request: c.ReleaseTask) -> c.Task:
     queue, row, lease = _held(tx, call, request.task, request.lease_token)
-    _hand_back(tx, queue[0], row[0], attempt=lease.attempt - 1, ready_at=0)
+    _hand_back(tx, queue[0], row[0], attempt=lease.attempt - 1, ready_at=0, reasons=_reasons(row))
     tx.grew(queue[0], load_stream(tx, queue[0]).head, b"")
     return _again(tx, call, queue[0], row[0])
 
@@ -264,6 +326,7 @@ def release_task(tx: Tx, call: Call, request: c.ReleaseTask) -> c.Task:
 def cancel_task(tx: Tx, call: Call, request: c.CancelTask) -> c.Task:
     queue, row = _task(tx, call, request.task)
     rules.must_be(row[3], "open")
+    _bury(tx, queue[0], row[0])
     append(tx, call, queue[0], c.TaskCancelled(task=row[0]))
     return _again(tx, call, queue[0], row[0])
 
@@ -279,6 +342,6 @@ def list_dead(tx: Tx, call: Call, request: c.ListDead) -> c.Tasks:
 def redrive_task(tx: Tx, call: Call, request: c.RedriveTask) -> c.Task:
     queue, row = _task(tx, call, request.task)
     rules.must_be(row[3], "dead")
-    tx.run("delete from lease where log = :log and seq = :seq", log=queue[0], seq=row[0])
+    _bury(tx, queue[0], row[0])
     append(tx, call, queue[0], c.TaskRedriven(task=row[0]))
     return _again(tx, call, queue[0], row[0])

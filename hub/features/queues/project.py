@@ -42,7 +42,7 @@ def enqueued(tx: Tx, at: Placed, body: TaskEnqueued) -> None:
     sort_at = rules.sort_key(at.at_ms, body.priority)
     expires_at = FOREVER if body.ttl_ms is None else at.at_ms + body.ttl_ms
     text = to_json(body.body).decode()
-    row = (at.log, at.seq, at.actor, text, body.priority, sort_at, ready_at, expires_at, "open", None, None, 0)
+    row = (at.log, at.seq, at.actor, text, body.priority, sort_at, ready_at, expires_at, "open", None, None, 0, None)
     tx.stage("task", row)
 
 
@@ -54,7 +54,8 @@ def done(tx: Tx, at: Placed, body: TaskDone) -> None:
 
 @projects(TaskDead)
 def dead(tx: Tx, at: Placed, body: TaskDead) -> None:
-    _end(tx, at.log, body.task, "dead", reason=body.reason, attempts=body.attempts)
+    reasons = to_json(body.reasons).decode() if body.reasons else None
+    _end(tx, at.log, body.task, "dead", reason=body.reason, attempts=body.attempts, reasons=reasons)
 
 
 @projects(TaskCancelled)
@@ -66,7 +67,7 @@ def cancelled(tx: Tx, at: Placed, body: TaskCancelled) -> None:
 def redriven(tx: Tx, at: Placed, body: TaskRedriven) -> None:
     """A new life: all attempts, no deadline, behind what waits already."""
     tx.run(
-        "update task set state = 'open', reason = null, attempts = 0, expires_at = :never, ready_at = :now,"
+        "update task set state = 'open', reason = null, reasons = null, attempts = 0, expires_at = :never, ready_at = :now,"
         " sort_at = :now where log = :log and seq = :seq",
         never=FOREVER,
         now=at.at_ms,
@@ -76,14 +77,24 @@ def redriven(tx: Tx, at: Placed, body: TaskRedriven) -> None:
 
 
 def _end(
-    tx: Tx, log: int, seq: int, state: str, *, attempts: int, result: str | None = None, reason: str | None = None
+    tx: Tx,
+    log: int,
+    seq: int,
+    state: str,
+    *,
+    attempts: int,
+    result: str | None = None,
+    reason: str | None = None,
+    reasons: str | None = None,
 ) -> None:
     tx.run(
-        "update task set state = :state, result = :result, reason = :reason, attempts = :attempts"
+        "update task set state = :state, result = :result, reason = :reason, reasons = :reasons,"
+        " attempts = :attempts"
         " where log = :log and seq = :seq",
         state=state,
         result=result,
         reason=reason,
+        reasons=reasons,
         attempts=attempts,
         log=log,
         seq=seq,

@@ -22,5 +22,18 @@ create table lease (
   until {int} not null, ready_at {int} not null, primary key (log, seq)
 );
 """,
-    )
+    ),
+    Migration(
+        "queues-0002",
+        """
+alter table task add column reasons {text};
+alter table lease add column reasons {text};
+delete from lease where exists (
+  select 1 from task where task.log = lease.log and task.seq = lease.seq and state <> 'open'
+);
+create index lease_until on lease (until);
+create index lease_ready on lease (ready_at);
+create index task_expiry on task (state, expires_at);
+""",
+    ),
 ]

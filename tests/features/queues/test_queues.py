@@ -18,7 +18,9 @@ from hub.core.names import split_id
 from hub.features.queues import contract as c
 from hub.features.queues import rules
 from hub.log.rebuild import dump, rebuild
+from hub.server.timers import Clockwork
 from tests.support.hubs import TestHub, running_hub
+from tests.support.waiting import eventually
 
 
 async def queue(hub: TestHub, **fields: Any) -> tuple[Any, Any, Any]:
@@ -96,6 +98,62 @@ async def test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven(hub:
     hub.clock.advance(6)
     assert await claim(one) is None
     assert (await boss.call(c.GetTask(task=sent.id))).reason == "the lease of attempt 2 ran out"
+
+
+async def tick(hub: TestHub) -> None:
+    await hub.app.dispatch.service(Clockwork).run_due()
+
+
+@pytest.mark.anyio
+async def test_within_a_second_the_clock_returns_lapsed_tasks_and_wakes_who_waits(hub: TestHub) -> None:
+    boss, one, two = await queue(hub)
+    sent = await boss.call(c.EnqueueTask(queue="work", body="lapses"))
+    for makes_it_due in ("lease", "backoff", "delay"):
+        if makes_it_due == "lease":
+            await claim(one, lease_s=5)
+        elif makes_it_due == "backoff":
+            held = await claim(two)
+            assert held.attempt == 2
+            nack = c.NackTask(task=held.id, lease_token=held.lease_token, reason="broken", delay_s=4)
+            await two.call(nack)
+        else:
+            await boss.call(c.CancelTask(task=sent.id))
+            await boss.call(c.EnqueueTask(queue="work", body="later", delay_s=4))
+        async with anyio.create_task_group() as group:
+            seen: list[int] = []
+
+            async def wait(seen: list[int] = seen) -> None:
+                seen.append((await one.call(c.GetQueue(queue="work", wait_s=50))).ready)
+
+            group.start_soon(wait)
+            await eventually(lambda: hub.app.dispatch.tails.waiting() > 0)
+            hub.clock.advance(6)
+            with anyio.fail_after(10):
+                await tick(hub)
+                await eventually(lambda seen=seen: seen == [1])  # type: ignore[misc]
+    left = (await boss.call(c.GetTask(task=sent.id))).state
+    assert left == "cancelled"
+
+
+@pytest.mark.anyio
+async def test_the_clock_buries_what_is_over_with_the_reason_of_each_attempt(hub: TestHub) -> None:
+    boss, one, _two = await queue(hub, max_attempts=3)
+    sent = await boss.call(c.EnqueueTask(queue="work", body=1))
+    held = await claim(one)
+    await one.call(c.NackTask(task=held.id, lease_token=held.lease_token, reason="no network", delay_s=0))
+    assert (await boss.call(c.GetTask(task=sent.id))).reasons == ("no network",)
+    for _ in range(2):
+        await claim(one, lease_s=5)
+        hub.clock.advance(6)
+        await tick(hub)
+    short = await boss.call(c.EnqueueTask(queue="work", body=2, ttl_s=5))
+    hub.clock.advance(6)
+    await tick(hub)
+    first, second = (await boss.call(c.ListDead(queue="work"))).items
+    assert first.reasons == ("no network", "the lease of attempt 2 ran out", "the lease of attempt 3 ran out")
+    assert (second.id, second.reasons) == (short.id, ())
+    again = await boss.call(c.RedriveTask(task=sent.id))
+    assert (again.reasons, (await claim(one)).attempt) == ((), 1)
 
 
 @pytest.mark.anyio

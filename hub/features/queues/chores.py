@@ -1,0 +1,29 @@
+"""What time does to tasks: leases run out, pauses and time limits end. Each is seen within a second."""
+
+from __future__ import annotations
+
+from hub.core.call import Call
+from hub.features.queues.handlers import return_lapsed
+from hub.storage.interface import Tx
+
+BATCH = 100
+
+
+def return_due(tx: Tx, call: Call) -> bool:
+    """Give back or bury up to 100 tasks per queue whose lease, pause or time is over."""
+    rows = tx.rows(
+        "select distinct log from lease where until > 0 and until <= :now"
+        " union select distinct log from lease where ready_at > 0 and ready_at <= :now"
+        " union select distinct task.log from task left join lease on lease.log = task.log and lease.seq = task.seq"
+        " where state = 'open' and expires_at <= :now and (lease.until is null or lease.until <= :now) order by 1",
+        now=call.now_ms,
+    )
+    more = False
+    for row in rows:
+        # Where several writers meet: nobody finishes a task of this queue between the look below and its end.
+        tx.run("update log set head = head where id = :log", log=row[0])
+        more |= return_lapsed(tx, call, row[0], BATCH) == BATCH
+    return more
+
+
+CHORES = [(0.5, return_due)]
