@@ -30,6 +30,9 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from hub.settings import default_home
+from mcp_bridge.push.inbox_socket import InboxSocket
+from mcp_bridge.push.ladder import QuietHours
+from mcp_bridge.push.pusher import Pusher, ids_in
 
 MODERN = "2026-07-28"
 LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -38,6 +41,7 @@ META_CLIENT = "io.modelcontextprotocol/clientInfo"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 SETTLE_S = 2.0  # a process that lives shorter was only a probe and never registers
 HUB_WAIT_S = float(os.environ.get("BRIDGE_HUB_WAIT_S", "20"))
+STALE_TASK_S = 5.0  # a client asks about its task every second; one that stopped asking waits no more
 NOT_CONFIRMED = (
     "The hub could not be reached, so this was NOT confirmed: {what}. It may or may not have happened; calling again "
     "with the same arguments is safe. Start the hub with `mcp-bridge up` if it does not come back by itself."
@@ -63,6 +67,7 @@ class Flight:
     def __init__(self) -> None:
         self.stopped = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
+        self.waits = False  # a call that brings messages when they come
 
     def take(self, connection: http.client.HTTPConnection) -> None:
         """This connection carries the request. Raises Cancelled when it is not wanted any more."""
@@ -291,6 +296,8 @@ class Relay:
         name: str = "",
         room: str = "",
         static: Message | None = None,
+        inbox: InboxSocket | None = None,
+        quiet: QuietHours | None = None,
     ) -> None:
         self._hub = hub
         self._source = source
@@ -317,7 +324,9 @@ class Relay:
         self._changed = threading.Event()
         self._started = time.monotonic()
         self._attending = False
+        self._asked_at = 0.0
         self._over = threading.Event()
+        self._pusher = Pusher(inbox, self._look, self._waiting, note, quiet=quiet)
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
@@ -357,6 +366,7 @@ class Relay:
             self.write({"jsonrpc": "2.0", "id": frame["id"], **answer})
             return
         flight = self._running[frame["id"]] = Flight()  # before its thread runs: a cancellation may follow at once
+        flight.waits = waits(frame)
         threading.Thread(target=self._forward, args=(frame, flight), daemon=True).start()
 
     def write(self, frame: Message) -> bool:
@@ -470,6 +480,7 @@ class Relay:
         if not self._attending:
             self._attending = True
             threading.Thread(target=self._attend, daemon=True).start()
+            threading.Thread(target=self._pusher.run, args=(self._over,), daemon=True).start()
 
     def _register(self, who: Identity) -> None:
         if not self._hub.local and not self._wanted[0]:
@@ -478,6 +489,7 @@ class Relay:
             body = {"identity": who.key, "name": who.name, "kind": "code", "title": who.title}
             made = call_json(self._hub.url(), self._hub.token(), "POST", "/v1/agents/enter", body)
             self._agent, self._agent_token = made["agent"], made["token"]
+            self._pusher.agent = self._agent
             if made.get("renamed"):
                 self._news = f"the name {who.name} is in use by another session; here you are {self._agent}"
                 note(self._news)
@@ -489,17 +501,25 @@ class Relay:
                 note(f"did not join {who.room}: {error}")
                 who.room = ""
 
+    def _look(self, path: str) -> Message:
+        """A read of the hub's API as this session's agent."""
+        return call_json(self._hub.url(), self._agent_token, "GET", path)
+
+    def _waiting(self) -> bool:
+        """Whether a call of ours is open that brings messages: a plain one, or a task the client asks about."""
+        asked = bool(self._waits) and time.monotonic() - self._asked_at < STALE_TASK_S
+        return asked or any(flight.waits for flight in list(self._running.values()))
+
     def _attend(self) -> None:
-        """Hold presence as long as this process lives."""
+        """Hold presence as long as this process lives; each line may be a wake-up."""
+        where = f"/v1/attend?reach={self._pusher.reach}"
         while not self._over.is_set():
             try:
                 with open_connection(self._hub.url(), 40) as connection:
-                    connection.request(
-                        "GET", "/v1/attend?reach=poll", headers={"authorization": f"Bearer {self._agent_token}"}
-                    )
+                    connection.request("GET", where, headers={"authorization": f"Bearer {self._agent_token}"})
                     answer = connection.getresponse()
                     while answer.status == 200 and answer.fp.readline():
-                        pass
+                        self._pusher.wake()
                 if answer.status == 401:
                     self.enter(again=True)
             except (HubGone, OSError, http.client.HTTPException, PermissionError, ValueError):
@@ -568,6 +588,9 @@ class Relay:
 
     def _written(self, frame: Message, key: str, result: Message) -> None:
         """The client has this answer: its key counts as done; a task's key when its result was written."""
+        self._pusher.shown(ids_in(result))
+        if result.get("resultType") == "task" or frame["method"] == "tasks/get":
+            self._asked_at = time.monotonic()
         if result.get("resultType") == "task":
             self._waits[str(result.get("taskId"))] = key
         elif key:
@@ -726,6 +749,15 @@ def _malformed(frame: Message) -> str | None:
     return None
 
 
+def waits(frame: Message) -> bool:
+    """Whether this request stays open until a message comes."""
+    params = frame.get("params", {})
+    if frame["method"] != "tools/call" or params.get("name") not in ("poll", "ask"):
+        return False
+    wait_s = (params.get("arguments") or {}).get("wait_s", 0)
+    return params["name"] == "ask" or (isinstance(wait_s, int | float) and wait_s > 0)
+
+
 def header_value(text: str) -> str:
     """A value for Mcp-Name: as it is when plain ASCII, else base64 in the protocol's own marker."""
     if text.isascii() and text.isprintable() and text == text.strip():
@@ -774,6 +806,15 @@ Serve MCP over stdio. This is what clients are configured with, for example:
 Starts a local hub when none runs. BRIDGE_URL and BRIDGE_TOKEN name a remote one."""
 
 
+def quiet_hours() -> QuietHours:
+    """BRIDGE_QUIET_HOURS; exits with 2 when it cannot be read."""
+    try:
+        return QuietHours.parse(os.environ.get("BRIDGE_QUIET_HOURS", ""))
+    except ValueError as error:
+        note(str(error))
+        raise SystemExit(2) from None
+
+
 def main(argv: list[str]) -> None:
     """Relay until the client ends."""
     options = arguments(argv)
@@ -781,6 +822,8 @@ def main(argv: list[str]) -> None:
     hub = Hub(home, os.environ.get("BRIDGE_URL", "").rstrip("/"), os.environ.get("BRIDGE_TOKEN", ""))
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: os._exit(0))  # the hub sees the connection end; nothing is held here
-    relay = Relay(hub, sys.stdin.buffer, sys.stdout.buffer, name=options["name"], room=options["room"])
+    inbox = InboxSocket.take(os.environ)  # before anything is started that would inherit the token
+    named, room = options["name"], options["room"]
+    relay = Relay(hub, sys.stdin.buffer, sys.stdout.buffer, name=named, room=room, inbox=inbox, quiet=quiet_hours())
     relay.run()
     os._exit(0)

@@ -1,0 +1,125 @@
+"""Brings what concerns a session into it: reads the inbox without moving anything, picks a rung, writes one digest."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from mcp_bridge.push.digest import MOST, digest
+from mcp_bridge.push.inbox_socket import InboxSocket, PushFailed
+from mcp_bridge.push.ladder import QuietHours, Session, choose, fresh, reach, wakes
+
+REMEMBERED: Final = 4096
+SPACING_S: Final = 1.0  # the client shows only the first ~30 writes of a burst
+SETTLE_S: Final = 0.1  # what comes together goes together
+Json = dict[str, Any]
+ReadHub = Callable[[str], Json]
+
+
+def local_minute() -> int:
+    """Minutes after midnight, by this machine's clock."""
+    now = datetime.now().astimezone()
+    return now.hour * 60 + now.minute
+
+
+class Pusher:
+    """One per relay. `read` gets a path of the hub's API as this agent; `waiting` says whether a call of ours is open."""
+
+    def __init__(
+        self,
+        inbox: InboxSocket | None,
+        read: ReadHub,
+        waiting: Callable[[], bool],
+        note: Callable[[str], None],
+        *,
+        quiet: QuietHours | None = None,
+        minute: Callable[[], int] = local_minute,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inbox = inbox
+        self._read = read
+        self._waiting = waiting
+        self._note = note
+        self._quiet = quiet or QuietHours()
+        self._minute = minute
+        self._clock = clock
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._next_at = 0.0
+        self._guard = threading.Lock()
+        self._grown = threading.Event()
+        self.agent = "you"
+
+    @property
+    def reach(self) -> str:
+        return reach(Session(socket=self._inbox is not None))
+
+    def shown(self, messages: Iterable[str]) -> None:
+        """The session has these by another way; they will not be pushed."""
+        with self._guard:
+            for message in messages:
+                self._known[message] = None
+                self._known.move_to_end(message)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+
+    def wake(self) -> None:
+        """Something concerns the agent, or time passed: look again."""
+        self._grown.set()
+
+    def run(self, over: threading.Event) -> None:
+        """Push until `over`; for a thread of its own."""
+        while not over.is_set():
+            self._grown.wait(30)
+            self._grown.clear()
+            if over.wait(max(SETTLE_S, self._next_at - self._clock())):
+                return
+            try:
+                if not self.once() and self._waiting():
+                    self._grown.set()  # the open call may end without bringing it
+            except Exception as error:  # the hub restarts, or answers oddly: the next wake-up looks again
+                self._note(f"push waits: {type(error).__name__}")
+                over.wait(1)
+                self._grown.set()
+
+    def once(self) -> bool:
+        """Look into the inbox and push what should be pushed; whether something was."""
+        session = Session(waiting=self._waiting(), socket=self._inbox is not None)
+        if choose(session) != "socket" or self._inbox is None:
+            return False
+        page = self._read(f"/v1/inbox?limit={MOST}&wake=concerned&max_bytes=60000")
+        entries = fresh(page["messages"], self._known)
+        quiet = self._quiet.covers(self._minute())
+        if not wakes(entries, self._muted(entries), quiet=quiet) or self._waiting():
+            return False
+        whole = None if page.get("has_more") or page.get("gaps") else page["cursor"]
+        try:
+            self._inbox.push(digest(self.agent, entries, whole, secrets.token_hex(4)))
+        except PushFailed as error:
+            self._note(f"the session's inbox socket failed ({error}); messages wait for the next tool call")
+            return False
+        finally:
+            self._next_at = self._clock() + SPACING_S
+        self.shown(str(entry["id"]) for entry in entries)
+        return True
+
+    def _muted(self, entries: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Rooms of these entries whose wake rule is `none` for this agent."""
+        rooms = {str(e["room"]) for e in entries if e.get("concerns_me") and not str(e["room"]).startswith("@")}
+        return {room for room in rooms if self._read(f"/v1/rooms/{room}").get("wake") == "none"}
+
+
+def ids_in(result: Any) -> list[str]:
+    """Ids of the messages that a tool result (or a finished task's) shows."""
+    if not isinstance(result, dict):
+        return []
+    inner = result.get("result")
+    content = result.get("structuredContent") or (inner.get("structuredContent") if isinstance(inner, dict) else None)
+    if not isinstance(content, dict):
+        return []
+    lists = [content.get(name) for name in ("messages", "answers", "last", "questions")]
+    return [str(m["id"]) for part in lists if isinstance(part, list) for m in part if isinstance(m, dict) and "id" in m]

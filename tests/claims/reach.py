@@ -1,0 +1,76 @@
+"""Promises of setup and push."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.claims.claim import Claim, Mutant
+
+SETUP: Final = "tests/setup/test_setup.py"
+SOCKET: Final = "tests/push/test_socket.py"
+CLAUDE: Final = "tests/clients/test_claude_code.py"
+
+CLAIMS: Final = [
+    Claim(
+        "reach-session",
+        "A message to a live Claude Code session is in its next request to the model: idle, mid-turn and in -p.",
+        (
+            f"{CLAUDE}::test_an_idle_session_takes_a_turn_for_every_message_to_it",
+            f"{CLAUDE}::test_a_busy_session_gets_messages_in_the_middle_of_its_turn",
+            f"{CLAUDE}::test_a_session_that_only_prints_gets_messages_while_it_works",
+            f"{CLAUDE}::test_a_message_to_nobody_does_not_wake_but_is_in_the_next_poll",
+        ),
+    ),
+    Claim(
+        "reach-proof",
+        "A message that was only written into a session's socket is never reported as seen.",
+        (f"{SOCKET}::test_what_only_went_into_the_socket_is_never_reported_as_seen",),
+    ),
+    Claim(
+        "reach-once",
+        "One way per message: what an open call brings, or a push brought, is not pushed again.",
+        (f"{SOCKET}::test_a_message_goes_one_way_only",),
+        Mutant(
+            "mcp_bridge/push/pusher.py",
+            '        self.shown(str(entry["id"]) for entry in entries)\n',
+            "",
+            f"{SOCKET}::test_a_message_goes_one_way_only",
+        ),
+    ),
+    Claim(
+        "reach-token",
+        "The session's socket token never leaves the process.",
+        (f"{SOCKET}::test_taking_the_socket_leaves_no_token_for_children",),
+        Mutant(
+            "mcp_bridge/push/inbox_socket.py",
+            'environment.pop(TOKEN, "")',
+            'environment.get(TOKEN, "")',
+            f"{SOCKET}::test_taking_the_socket_leaves_no_token_for_children",
+        ),
+    ),
+    Claim(
+        "setup-exact",
+        "Setting up and removing leaves a configuration file byte for byte as it was.",
+        (f"{SETUP}::test_setup_and_remove_leave_the_file_as_it_was",),
+        Mutant(
+            "mcp_bridge/setup/files.py",
+            "return Change(path, current, old)",
+            "return edited(path, remove)",
+            f"{SETUP}::test_setup_and_remove_leave_the_file_as_it_was",
+        ),
+    ),
+    Claim(
+        "setup-newer",
+        "An old backup is never restored over newer content; only our entry goes.",
+        (
+            f"{SETUP}::test_when_somebody_wrote_since_only_our_entry_goes",
+            f"{SETUP}::test_a_backup_is_kept_and_an_older_one_never_restored_over_newer_content",
+        ),
+        Mutant(
+            "mcp_bridge/setup/files.py",
+            'entry["after"] == digest(current):',
+            "entry:",
+            f"{SETUP}::test_a_backup_is_kept_and_an_older_one_never_restored_over_newer_content",
+        ),
+    ),
+]

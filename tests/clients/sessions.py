@@ -1,0 +1,114 @@
+"""A real Claude Code in a pseudo-terminal, in a home of its own, talking to the mock model."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CLAUDE = Path(__file__).parent / "node_modules" / ".bin" / "claude"
+
+
+class ClaudeCode:
+    """One session of the real client; `home` is shared by sessions of one user."""
+
+    def __init__(self, home: Path, project: Path, model_url: str) -> None:
+        assert CLAUDE.exists(), "Claude Code is missing; .ci/install installs it from tests/clients/package-lock.json"
+        self.home, self.project = home, project
+        self.screen = bytearray()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._terminal = -1
+        home.mkdir(exist_ok=True)
+        project.mkdir(exist_ok=True)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("CLAUDE", "ANTHROPIC", "BRIDGE_"))}
+        self.environment = kept | {
+            "HOME": str(home),
+            "ANTHROPIC_BASE_URL": model_url,
+            "ANTHROPIC_API_KEY": "sk-ant-dummy-0000000000000000000000000000000000000000",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "BRIDGE_HOME": str(home / "bridge"),
+            "PYTHONPATH": str(ROOT),
+            "TERM": "xterm-256color",
+        }
+        self._config()
+
+    def _config(self) -> None:
+        """What a user has answered before: first run, key, trust. Plus our server."""
+        file = self.home / ".claude.json"
+        config = json.loads(file.read_text()) if file.exists() else {}
+        config |= {
+            "hasCompletedOnboarding": True,
+            "theme": "dark",
+            "customApiKeyResponses": {"approved": [self.environment["ANTHROPIC_API_KEY"][-20:]], "rejected": []},
+        }
+        config.setdefault("projects", {})[str(self.project)] = {
+            "hasTrustDialogAccepted": True,
+            "hasCompletedProjectOnboarding": True,
+            "allowedTools": [],
+        }
+        file.write_text(json.dumps(config))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the client that ends by itself."""
+        return subprocess.run(
+            [str(CLAUDE), *arguments],
+            env=self.environment,
+            cwd=self.project,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def set_up(self) -> None:
+        """What a user does once."""
+        command = [sys.executable, "-m", "mcp_bridge", "setup", "claude-code"]
+        done = subprocess.run(
+            command, env=self.environment, cwd=self.project, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self, *arguments: str) -> None:
+        """An interactive session."""
+        self._terminal, other = pty.openpty()
+        env = self.environment | {"COLUMNS": "120", "LINES": "40"}
+        self._process = subprocess.Popen(
+            [str(CLAUDE), *arguments],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env=env,
+            cwd=self.project,
+            start_new_session=True,
+        )
+        os.close(other)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                ready, _, _ = select.select([self._terminal], [], [], 1)
+                if ready:
+                    data = os.read(self._terminal, 65536)
+                    if not data:
+                        return
+                    self.screen += data
+            except (OSError, ValueError):
+                return
+
+    def type(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
+    def close(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(10)
+            os.close(self._terminal)
