@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from hub.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -72,13 +73,18 @@ def check_choice(question: Question, agent: int, choice: Choice) -> Choice:
     return picks if ranked else picks[0]
 
 
+def exact(share: float) -> Fraction:
+    """The share as it was written: 0.28 of 25 is exactly 7, which floats miss."""
+    return Fraction(str(share))
+
+
 def tally(question: Question, ballots: Mapping[int, Choice]) -> Verdict:
     """The verdict over the ballots cast, as if no more came."""
     cast = sum(question.weights[agent] for agent in ballots)
     base: dict[str, Any] = {"electorate": question.total, "cast": cast, "quorum": question.rule.quorum}
     if vetoes := [agent for agent, choice in ballots.items() if choice == VETO]:
         return Verdict("vetoed", None, {**base, "vetoes": len(vetoes)})
-    if cast < question.rule.quorum * question.total or not ballots:
+    if cast < exact(question.rule.quorum) * question.total or not ballots:
         return Verdict("no_quorum", None, base)
     counted = {agent: choice for agent, choice in ballots.items() if choice != ABSTAIN}
     if question.rule.mode == "ranked":
@@ -105,7 +111,7 @@ def _two_way(rule: Rule, sums: Mapping[str, int], base: dict[str, Any]) -> Verdi
         won = approve > reject
     elif rule.mode == "supermajority":
         base = {**base, "threshold": rule.threshold}
-        won = approve > 0 and approve >= rule.threshold * (approve + reject)
+        won = approve > 0 and approve >= exact(rule.threshold) * (approve + reject)
     else:
         won = reject == 0
     return Verdict("approved" if won else "rejected", "approve" if won else "reject", base)
@@ -189,7 +195,7 @@ def _cannot_change(question: Question, ballots: Mapping[int, Choice], open_weigh
         return approve > reject + open_weight or reject > approve + open_weight
     if mode == "consensus":
         return reject > 0
-    share = question.rule.threshold
+    share = exact(question.rule.threshold)
     holds = approve > 0 and approve >= share * (approve + reject + open_weight)
     fails = approve + open_weight < share * (approve + open_weight + reject)
     return holds or fails

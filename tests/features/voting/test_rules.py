@@ -156,3 +156,20 @@ def test_a_ballot_that_cannot_count_is_refused(agent: int, choice: Choice) -> No
     with pytest.raises(HubError):
         check_choice(question, agent, choice)
     assert check_choice(question, 2, VETO) == VETO
+
+
+@given(st.integers(1, 100), st.integers(1, 100))
+def test_a_quorum_met_exactly_is_met(total: int, percent: int) -> None:
+    cast = total * percent // 100
+    if cast == 0 or cast * 100 != total * percent:
+        return
+    rule = Rule(mode="majority", quorum=percent / 100)
+    question = Question(("approve", "reject"), rule, dict.fromkeys(range(total), 1), frozenset())
+    assert tally(question, dict.fromkeys(range(cast), "approve")).state == "approved"
+
+
+def test_seven_of_twenty_five_meet_a_quorum_of_28_percent() -> None:
+    question = Question(
+        ("approve", "reject"), Rule(mode="majority", quorum=0.28), dict.fromkeys(range(25), 1), frozenset()
+    )
+    assert tally(question, dict.fromkeys(range(7), "approve")).state == "approved"
