@@ -108,7 +108,7 @@ class HubClient:
     async def close(self) -> None:
         await self.http.aclose()
 
-    async def call(self, request: Request[R], *, key: str | None = None, reader: str = "") -> R:
+    async def call(self, request: Request[R], *, key: str | None = None) -> R:
         """The result of `request`.
 
         Retries what may be retried (no answer, 429, 503) with the same key. Raises the HubError the hub answered
@@ -120,8 +120,6 @@ class HubClient:
             key = f"{self._boot}:{self._count}"
         method, path, query, body = http_request(operation, request)
         headers = {"idempotency-key": key} if key and not operation.reads else {}
-        if reader:
-            headers["bridge-reader"] = reader
         response = await self._send(method, path, query, body, headers)
         return cast("R", operation.response.model_validate_json(response))
 

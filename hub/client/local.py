@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from hub.core.access import Principal
@@ -24,7 +23,6 @@ class LocalCaller:
         self.dispatch = dispatch
         self.principal = principal
 
-    async def call(self, request: Request[R], *, key: str | None = None, reader: str = "") -> R:
+    async def call(self, request: Request[R], *, key: str | None = None) -> R:
         """The result of `request`; raises the HubError that refused it."""
-        who = replace(self.principal, reader=reader) if reader else self.principal
-        return await self.dispatch.run(who, request, key=key)
+        return await self.dispatch.run(self.principal, request, key=key)

@@ -47,7 +47,6 @@ class Principal:
     owner: int
     token: str = ""
     labels: tuple[str, ...] = ()
-    reader: str = ""
 
     def need(self, scope: str) -> None:
         """Raise Forbidden unless the token carries `scope`."""

@@ -28,7 +28,6 @@ class Call:
     random: Callable[[int], bytes] = secrets.token_bytes
     presence: Callable[[int], Presence] = _nobody
     watched: list[int] = field(default_factory=list)
-    redelivered: bool = False
 
     @property
     def agent(self) -> int:

@@ -12,6 +12,6 @@ R = TypeVar("R", bound=Result)
 class Caller(Protocol):
     """Performs operations as one agent. Raises the HubError the hub answered with."""
 
-    async def call(self, request: Request[R], *, key: str | None = None, reader: str = "") -> R:
-        """The result of `request`. `key` makes a write idempotent (kept 24 h); `reader` names a live connection."""
+    async def call(self, request: Request[R], *, key: str | None = None) -> R:
+        """The result of `request`. `key` makes a write idempotent (kept 24 h)."""
         ...

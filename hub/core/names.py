@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 from pydantic import AfterValidator, StringConstraints
 
+from hub.core.access import Kind
 from hub.core.errors import NotFound
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-DIRECT_PATTERN: Final = r"^@[0-9a-z]+-[0-9a-z]+$"
 ROOM_PATTERN: Final = r"^(?:[a-z0-9][a-z0-9._-]{0,63}|@[0-9a-z]{1,13}-[0-9a-z]{1,13})$"
-KINDS: Final = ("code", "browser", "desktop", "human", "script", "external")
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
 MODEL_KINDS: Final = frozenset({"code", "browser", "desktop", "external"})
 RESERVED: Final = frozenset({"me", "all", "hub", "system", "admin", "human", "here", "room", "queue", *KINDS})
-ROLES: Final = ("coordinator", "researcher", "coder", "reviewer", "tester", "observer")
 GENERAL: Final = "general"
 
 _NAME = re.compile(NAME_PATTERN)

@@ -22,11 +22,3 @@ def rfc3339(at_ms: int) -> str:
 
 def optional_rfc3339(at_ms: int | None) -> str | None:
     return None if at_ms is None else rfc3339(at_ms)
-
-
-def from_rfc3339(text: str) -> int:
-    """Milliseconds of an RFC 3339 time; raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time needs a zone, for example a trailing Z")
-    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -99,11 +99,6 @@ class Tails:
         tail = self._rooms.get(log)
         return None if tail is None or after > tail.head else tail.after(after, limit)
 
-    def head(self, log: int) -> int | None:
-        """The newest seq seen since this process started."""
-        tail = self._rooms.get(log)
-        return None if tail is None else tail.head
-
     def grown_since(self, topics: Iterable[int], stamp: int) -> list[int]:
         """Topics that have grown after `stamp`."""
         return [topic for topic in topics if self._grown.get(topic, 0) > stamp]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -21,10 +21,6 @@ async def send_bytes(send: Send, status: int, body: bytes, headers: Headers = (J
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": (*headers, *_COMMON, length)})
     await send({"type": "http.response.body", "body": body})
-
-
-async def send_json(send: Send, status: int, value: Any) -> None:
-    await send_bytes(send, status, orjson.dumps(value))
 
 
 async def send_problem(error: HubError, scope: Scope, receive: Receive, send: Send) -> None:

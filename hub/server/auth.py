@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -38,14 +37,11 @@ class Authenticator:
         self._cache: dict[str, TokenRow] = {}
         self._tickets: dict[str, tuple[Principal, float]] = {}
         self._codes: dict[str, tuple[Principal, float]] = {}
-        self.revoked = asyncio.Event()  # set and replaced whenever agents or tokens changed
         dispatch.on_hub_growth.append(self.changed)
 
     def changed(self) -> None:
-        """Agents or tokens changed: forget what is cached and let open streams check themselves."""
+        """Agents or tokens changed: forget what is cached."""
         self._cache.clear()
-        self.revoked.set()
-        self.revoked = asyncio.Event()
 
     async def authenticate(self, token: str | None, address: str = "") -> Principal:
         """The principal of a token. Raises Unauthorized, or RateLimited after many wrong tokens from one address."""
@@ -82,10 +78,6 @@ class Authenticator:
         wait_s = self._dispatch.limits.wrong_tokens.take(address)
         if wait_s:
             raise RateLimited("too many wrong tokens from this address; wait", retry_after_s=round(wait_s, 1))
-
-    def still_valid(self, token: str) -> bool:
-        """Whether a token seen before is cached as living; false after any change until it is looked up again."""
-        return token in self._cache
 
     def ticket(self, principal: Principal) -> str:
         """A 30-second single-use stand-in for the token, for URLs of pages (SSE, WebSocket, downloads)."""

@@ -45,13 +45,6 @@ class Buckets:
         bucket[0] = level - cost
         return 0.0
 
-    def level(self, key: object) -> int:
-        bucket = self._buckets.get(key)
-        return int(self.rate.burst if bucket is None else bucket[0])
-
-    def forgive(self, key: object) -> None:
-        self._buckets.pop(key, None)
-
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:

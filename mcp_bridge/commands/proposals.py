@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -12,13 +12,12 @@ from hub.features.voting.contract import (
     CloseProposal,
     GetProposal,
     ListProposals,
+    Mode,
     OpenProposal,
     Proposal,
     WithdrawProposal,
 )
 from mcp_bridge.commands.common import json_option, printable, show, table, with_client
-
-MODES = ("majority", "supermajority", "consensus", "plurality", "ranked")
 
 
 @click.group()
@@ -30,7 +29,7 @@ def proposals() -> None:
 @click.argument("room")
 @click.argument("title")
 @click.option("--option", "options", multiple=True, help="An option (repeatable); none: approve or reject.")
-@click.option("--mode", type=click.Choice(MODES), help="Default: majority, or plurality with options.")
+@click.option("--mode", type=click.Choice(get_args(Mode)), help="Default: majority, or plurality with options.")
 @click.option("--quorum", type=float, default=0, help="Share of the electorate that must cast anything.")
 @click.option("--threshold", type=float, help="supermajority: share of approvals needed.")
 @click.option("--veto", multiple=True, help="An agent who may veto (repeatable).")

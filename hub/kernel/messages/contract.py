@@ -17,7 +17,6 @@ MessageKind = Literal["chat", "question", "answer", "notice"]
 Intent = Literal["request", "inform", "ack"]
 Priority = Literal["critical", "high", "normal", "low", "bulk"]
 Text = Annotated[str, Field(min_length=1, max_length=256 * 1024)]
-PRIORITIES: tuple[str, ...] = ("critical", "high", "normal", "low", "bulk")
 
 
 class About(Model):

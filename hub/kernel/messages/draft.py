@@ -51,7 +51,6 @@ def before_append(order: int) -> Callable[[Policy], Policy]:
     return register
 
 
-ROUTING_ORDER: Final = 10
 GUARD_ORDER: Final = 20
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from hub.core.errors import MessageNotFound
 from hub.core.event import Placed
-from hub.core.names import MODEL_KINDS, make_id, split_id
+from hub.core.names import make_id, split_id
 from hub.core.times import rfc3339
 from hub.kernel.messages.contract import (
     AnswerAccepted,
@@ -237,8 +237,3 @@ def with_extras(tx: Tx, log: int, messages: list[Message]) -> list[Message]:
         )
         for m in messages
     ]
-
-
-def has_model(kind: str) -> bool:
-    """Whether agents of this kind have a model behind them, so that an acknowledgement proves it saw something."""
-    return kind in MODEL_KINDS

@@ -61,12 +61,6 @@ class PresenceBoard:
             return ("online", "poll")
         return ("away", "poll") if age < AWAY_MS else ("offline", "none")
 
-    def last_seen_ms(self, agent: int) -> int | None:
-        """When the agent last showed a sign of life; None when never."""
-        if +self._connections.get(agent, Counter()):
-            return self._now_ms()
-        return self._seen.get(agent)
-
     def idle_for_s(self) -> float:
         """Seconds since anybody called; 0 while somebody is connected."""
         if any(+count for count in self._connections.values()):

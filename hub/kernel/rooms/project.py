@@ -29,7 +29,7 @@ from hub.kernel.rooms.contract import (
     RoomPaused,
     Settings,
 )
-from hub.log.log import Stream, find_stream, load_stream, projects
+from hub.log.log import find_stream, load_stream, projects
 from hub.storage.interface import Tx
 
 
@@ -222,7 +222,3 @@ def need_channel(tx: Tx, log: int, channel: str) -> None:
     if not tx.memo(("channel", log, channel), load):
         names = [GENERAL, *(str(r[0]) for r in tx.rows("select name from channel where log = :log", log=log))]
         raise ChannelNotFound(f"channel {channel!r} not found; channels here: {listing(names)}")
-
-
-def room_stream(tx: Tx, log: int) -> Stream:
-    return load_stream(tx, log)
