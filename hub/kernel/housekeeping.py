@@ -13,7 +13,7 @@ from hub.core.call import Call
 from hub.core.names import make_id
 from hub.kernel.inbox.receipts import next_due
 from hub.kernel.messages.contract import DeliveryFailed
-from hub.kernel.messages.project import EXPIRED, mark
+from hub.kernel.messages.project import EXPIRED, edits_of, mark
 from hub.kernel.rooms.project import load_room
 from hub.log.idempotency import forget_old
 from hub.log.log import agent_name, append, blank
@@ -31,14 +31,7 @@ def expire_messages(tx: Tx, call: Call) -> bool:
         most=BATCH,
     )
     for row in rows:
-        edits = tx.rows(
-            "select event.seq, event.data from event where event.log = :log and event.seq > :seq"
-            " and type = 'message.edited'",
-            log=row[0],
-            seq=row[1],
-        )
-        name = f'"{make_id("m", row[0], row[1])}"'.encode()
-        blank(tx, row[0], [row[1], *(edit[0] for edit in edits if name in bytes(edit[1]))], "expired")
+        blank(tx, row[0], [row[1], *edits_of(tx, row[0], row[1])], "expired")
         mark(tx, row[0], row[1], EXPIRED)
     return len(rows) == BATCH
 

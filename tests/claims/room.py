@@ -131,7 +131,7 @@ CLAIMS: Final = [
         ),
         Mutant(
             "hub/features/messages/handlers.py",
-            '    blank(tx, entered.log, [found.seq, *mine], "redacted")\n',
+            '    blank(tx, entered.log, [found.seq, *edits], "redacted")\n',
             '    blank(tx, entered.log, [found.seq], "redacted")\n',
             f"{MESSAGES}::test_an_edit_replaces_the_text_and_a_redaction_blanks_it_everywhere",
         ),

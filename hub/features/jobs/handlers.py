@@ -30,7 +30,7 @@ from hub.features.jobs.contract import (
 from hub.kernel.agents.project import need_agent
 from hub.kernel.messages.draft import Draft
 from hub.kernel.messages.post import answering, post
-from hub.kernel.messages.project import SELECT, load_message, message_seq, tombstone, view
+from hub.kernel.messages.project import find_view_row, load_message, message_seq, tombstone, view
 from hub.kernel.rooms.project import Entered, enter, enter_to_write
 from hub.log.handler import handles
 from hub.log.log import agent_name, load_stream
@@ -105,7 +105,7 @@ def _lease(tx: Tx, call: Call, log: int, seq: int, lease_s: int) -> Leased:
         exp=expires_at,
     )
     held = _load_lease(tx, log, seq, call.agent)
-    question = tx.row(SELECT + "where message.log = :log and message.seq = :seq", log=log, seq=seq)
+    question = find_view_row(tx, log, seq)
     assert held is not None, "the lease was just written"
     assert question is not None, "an open question has its message"
     return Leased(

@@ -62,6 +62,8 @@ from hub.kernel.messages.post import Named, address, answering, check_place, men
 from hub.kernel.messages.project import (
     SELECT,
     MessageRow,
+    edits_of,
+    find_view_row,
     load_message,
     message_row,
     message_seq,
@@ -223,13 +225,6 @@ def _page(tx: Tx, log: int, low: int, high: int, request: ListMessages) -> tuple
     return (kept if forward else kept[::-1]), len(rows) > request.limit
 
 
-def _one(tx: Tx, call: Call, log: int, seq: int, message: str) -> Row:
-    row = tx.row(SELECT + "where message.log = :log and message.seq = :seq", log=log, seq=seq)
-    if row is None:
-        raise MessageNotFound(f"message {message!r} not found in this room; ids come from results and from history")
-    return row
-
-
 def _entered_message(tx: Tx, call: Call, room: str, message: str, *, write: bool = False) -> tuple[Entered, MessageRow]:
     entered = enter_to_write(tx, call, room) if write else enter(tx, call, room)
     found = load_message(tx, entered.log, message_seq(entered.log, message), message)
@@ -245,7 +240,9 @@ def get_message(tx: Tx, call: Call, request: GetMessage) -> MessageResult:
 
 
 def _result(tx: Tx, call: Call, log: int, seq: int, offset: int = 0, max_bytes: int = 4_000_000) -> MessageResult:
-    row = _one(tx, call, log, seq, make_id("m", log, seq))
+    row = find_view_row(tx, log, seq)
+    if row is None:
+        raise MessageNotFound(f"message {make_id('m', log, seq)!r} not found in this room; ids come from history")
     message = with_extras(tx, log, [view(tx, row, call.now_ms)])[0]
     raw = message.text.encode()
     part = raw[offset : offset + max_bytes].decode(errors="ignore")
@@ -296,14 +293,9 @@ def edit_message(tx: Tx, call: Call, request: EditMessage) -> MessageResult:
 def redact_message(tx: Tx, call: Call, request: RedactMessage) -> Done:
     entered, found = _entered_message(tx, call, request.room, request.message, write=True)
     rules.may_redact(found.sender, call.agent, entered.member.access)
-    edits = tx.rows(
-        "select seq, data from event where log = :log and seq > :seq and type = 'message.edited'",
-        log=entered.log,
-        seq=found.seq,
-    )
-    mine = [row[0] for row in edits if f'"{request.message}"'.encode() in bytes(row[1])]
+    edits = edits_of(tx, entered.log, found.seq)
     append(tx, call, entered.log, MessageRedacted(message=request.message, reason=request.reason))
-    blank(tx, entered.log, [found.seq, *mine], "redacted")
+    blank(tx, entered.log, [found.seq, *edits], "redacted")
     return Done()
 
 

@@ -12,7 +12,7 @@ from hub.core.errors import Invalid
 from hub.features.search.contract import SEARCH, Found, Search
 from hub.features.search.rules import fts_query
 from hub.kernel.messages.contract import Message
-from hub.kernel.messages.project import SELECT, message_row, message_seq, tombstone, view
+from hub.kernel.messages.project import find_view_row, message_row, message_seq, tombstone, view
 from hub.kernel.rooms.project import enter, load_member, load_room, rooms_of
 from hub.log.handler import Hub, answers
 from hub.log.log import Stream, load_stream
@@ -83,7 +83,7 @@ def _visible(tx: Tx, call: Call, hits: list[tuple[int, int]], request: Search) -
     made = []
     for log, seq in hits:
         member = load_member(tx, log, call.agent)
-        row = tx.row(SELECT + "where message.log = :log and message.seq = :seq", log=log, seq=seq)
+        row = find_view_row(tx, log, seq)
         if member is None or row is None or tombstone(message_row(row), call.now_ms):
             continue
         if load_room(tx, log).settings.history == "since_join" and seq < member.joined_seq:

@@ -148,6 +148,19 @@ SELECT: Final[LiteralString] = (
 )
 
 
+def find_view_row(tx: Tx, log: int, seq: int) -> Row | None:
+    """The `SELECT` row of one message, for `view`."""
+    return tx.row(SELECT + "where message.log = :log and message.seq = :seq", log=log, seq=seq)
+
+
+def edits_of(tx: Tx, log: int, seq: int) -> list[int]:
+    """Numbers of the events that edited the message."""
+    rows = tx.rows(
+        "select seq, data from event where log = :log and seq > :seq and type = 'message.edited'", log=log, seq=seq
+    )
+    return [row[0] for row in rows if _seq(orjson.loads(bytes(row[1])).get("message")) == seq]
+
+
 def load_message(tx: Tx, log: int, seq: int, message: str) -> MessageRow:
     """The message's row; raises MessageNotFound."""
     row = tx.row(f"select {_ROW} from message where log = :log and seq = :seq", log=log, seq=seq)

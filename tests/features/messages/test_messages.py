@@ -97,6 +97,15 @@ async def test_an_edit_replaces_the_text_and_a_redaction_blanks_it_everywhere(su
     assert [e["seq"] for e in events.items] == list(range(1, len(events.items) + 1))
 
 
+async def test_a_redaction_finds_an_edit_however_its_id_was_spelled(surface_hub: TestHub) -> None:
+    ada, ben = await two(surface_hub)
+    sent = await ada.call(PostMessage(room="build", text="secret one"))
+    log, seq = sent.id[1:].split("-")
+    await ada.call(EditMessage(room="build", message=f"m0{log}-0{seq}", text="secret two"))
+    await ada.call(RedactMessage(room="build", message=sent.id))
+    assert "secret" not in str((await ben.call(ReadEvents(room="build"))).items)
+
+
 async def test_reactions_show_who_and_can_be_taken_back(surface_hub: TestHub) -> None:
     ada, ben = await two(surface_hub)
     sent = await ada.call(PostMessage(room="build", text="done"))
