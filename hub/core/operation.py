@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from hub.core.model import Model
 class Result(Model):
     """What an operation answers. `deduplicated` is true when an earlier call with the same key made it."""
 
+    shown_once: ClassVar[str] = ""  # the field with a secret, if it has one
     deduplicated: bool = Field(default=False, exclude_if=lambda v: not v)
 
     def settled(self) -> bool:
@@ -33,8 +34,8 @@ class Result(Model):
         return None
 
     def to_keep(self) -> bytes:
-        """JSON kept for an idempotent repeat; results that carry a secret leave it out."""
-        return self.json_bytes()
+        """JSON kept for an idempotent repeat, without what is `shown_once`."""
+        return (self.model_copy(update={self.shown_once: None}) if self.shown_once else self).json_bytes()
 
 
 R = TypeVar("R", bound=Result, covariant=True)

@@ -16,7 +16,7 @@ from hub.core.errors import HubError, OperationNotFound, StillRunning
 from hub.core.names import is_direct, split_id
 from hub.core.operation import AnyOperation, Registry, Request, Result
 from hub.kernel.inbox.contract import Inbox, PollInbox
-from hub.kernel.inbox.entries import inbox_streams
+from hub.kernel.inbox.entries import readable
 from hub.kernel.inbox.positions import acknowledge, offer
 from hub.kernel.inbox.receipts import mark_delivered
 from hub.kernel.messages.guard import Paused, save_guard
@@ -222,8 +222,7 @@ class Dispatch:
             return
 
         def body(tx: Tx) -> None:
-            known = set(inbox_streams(tx, call.agent))
-            acknowledge(tx, call, {log: mark for log, mark in marks.items() if log in known})
+            acknowledge(tx, call, readable(tx, call.agent, marks))
 
         await self.store.write(body, locks=sorted(marks) if self.store.locking else ())
 

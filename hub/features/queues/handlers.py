@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import orjson
 from pydantic_core import to_json
@@ -17,6 +17,7 @@ from hub.log.handler import handles
 from hub.log.log import append, create_stream, find_stream, load_stream
 from hub.storage.interface import Row, Tx
 
+_MOST_REASONS: Final = 100
 _SELECT: LiteralString = (
     "select task.seq, body, priority, state, result, reason, attempts, sort_at, task.ready_at, expires_at,"
     " lease.token, lease.agent, lease.attempt, lease.until, lease.ready_at, task.reasons,"
@@ -30,30 +31,31 @@ def _plain(value: Any) -> Any:
     return orjson.loads(to_json(value))
 
 
-def _queue(tx: Tx, call: Call, log: int | None, shown: str) -> Row:
-    """The queue's row; one that is not open to the caller looks like a missing one."""
-    row = (
-        None
-        if log is None
-        else tx.row("select log, owner, open_to, max_attempts, paused from queue where log = :log", log=log)
-    )
-    if row is None or not (row[2] == "all" or row[1] == call.principal.owner):
-        raise rules.QueueNotFound(f"queue {shown!r} not found; list your queues or create it")
-    return row
+def _queue(tx: Tx, log: int) -> Row | None:
+    return tx.row("select log, owner, open_to, max_attempts, paused from queue where log = :log", log=log)
+
+
+def _open(tx: Tx, call: Call, log: int) -> Row | None:
+    """The queue's row; None also for one that is not open to the caller, so that it looks like a missing one."""
+    row = _queue(tx, log)
+    return row if row is not None and (row[2] == "all" or row[1] == call.principal.owner) else None
 
 
 def _named(tx: Tx, call: Call, queue: str) -> Row:
-    return _queue(tx, call, find_stream(tx, "queue", queue), queue)
+    log = find_stream(tx, "queue", queue)
+    row = None if log is None else _open(tx, call, log)
+    if row is None:
+        raise rules.QueueNotFound(f"queue {queue!r} not found; list your queues or create it")
+    return row
 
 
 def _task(tx: Tx, call: Call, task: str) -> tuple[Row, Row]:
     """(queue row, task row) of an id."""
     log, seq = split_id("t", task, rules.TaskNotFound)
-    queue = tx.row("select owner, open_to from queue where log = :log", log=log)
-    row = tx.row(_SELECT + " and task.seq = :seq", log=log, seq=seq)
-    if row is None or queue is None or not (queue[1] == "all" or queue[0] == call.principal.owner):
+    queue, row = _open(tx, call, log), tx.row(_SELECT + " and task.seq = :seq", log=log, seq=seq)
+    if row is None or queue is None:
         raise rules.TaskNotFound(f"task {task!r} not found; ids come from results of enqueue and claim")
-    return _queue(tx, call, log, task), row
+    return queue, row
 
 
 def _lease(row: Row) -> rules.Lease | None:
@@ -72,7 +74,12 @@ def _lapsed(attempt: int) -> str:
 
 def _so_far(row: Row) -> tuple[str, ...]:
     """The reasons of a task whose lease, if it has one, is over."""
-    return (*_reasons(row), _lapsed(row[12]))[-100:] if row[10] else _reasons(row)
+    return _and(_reasons(row), _lapsed(row[12])) if row[10] else _reasons(row)
+
+
+def _and(reasons: tuple[str, ...], reason: str) -> tuple[str, ...]:
+    """The newest reasons, this one last."""
+    return (*reasons, reason)[-_MOST_REASONS:]
 
 
 def _view(tx: Tx, call: Call, log: int, row: Row) -> c.Task:
@@ -128,7 +135,7 @@ def create_queue(tx: Tx, call: Call, request: c.CreateQueue) -> c.QueueInfo:
     log = create_stream(tx, call, "queue", request.queue).log
     made = c.QueueCreated(owner=call.principal.owner, open_to=request.open_to, max_attempts=request.max_attempts)
     append(tx, call, log, made)
-    return _info(tx, call, _queue(tx, call, log, request.queue))
+    return _info(tx, call, _named(tx, call, request.queue))
 
 
 @handles(c.LIST)
@@ -228,7 +235,7 @@ def _bury(tx: Tx, log: int, seq: int) -> None:
 
 def return_lapsed(tx: Tx, call: Call, log: int, limit: int) -> int:
     """What became due in a queue: dead letters are buried, the rest wakes who waits. How many tasks that were."""
-    queue = tx.row("select log, owner, open_to, max_attempts, paused from queue where log = :log", log=log)
+    queue = _queue(tx, log)
     assert queue is not None, "the queue of a task"
     rows = tx.rows(
         _SELECT + " and state = 'open' and ((lease.until > 0 and lease.until <= :now)"
@@ -263,7 +270,7 @@ def _take(tx: Tx, call: Call, log: int, row: Row, lease_s: float) -> None:
 
 
 def _kept(reasons: tuple[str, ...]) -> str | None:
-    return orjson.dumps(reasons[-100:]).decode() if reasons else None
+    return orjson.dumps(reasons).decode() if reasons else None
 
 
 def _held(tx: Tx, call: Call, task: str, token: str) -> tuple[Row, Row, rules.Lease]:
@@ -295,7 +302,7 @@ def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Task:
 def nack_task(tx: Tx, call: Call, request: c.NackTask) -> c.Task:
     queue, row, lease = _held(tx, call, request.task, request.lease_token)
     reason = request.reason or f"attempt {lease.attempt} failed"
-    reasons = (*_reasons(row), reason)[-100:]
+    reasons = _and(_reasons(row), reason)
     if lease.attempt >= queue[3]:
         _bury(tx, queue[0], row[0])
         append(tx, call, queue[0], c.TaskDead(task=row[0], attempts=lease.attempt, reason=reason, reasons=reasons))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +142,10 @@ class Loaded:
 
 def load_proposal(tx: Tx, log: int, seq: int) -> Loaded:
     """Everything the rules need. Raises ProposalNotFound."""
-    row = _row(tx, log, seq)
+    return _loaded(_row(tx, log, seq), _ballots(tx, log, seq))
+
+
+def _loaded(row: Row, ballots: Sequence[Row]) -> Loaded:
     voters = orjson.loads(row["electorate"])
     rule = Rule.model_validate_json(row["rule"])
     question = Question(
@@ -150,12 +154,25 @@ def load_proposal(tx: Tx, log: int, seq: int) -> Loaded:
         weights={voter["agent"]: voter["weight"] if rule.weighted else 1 for voter in voters},
         vetoers=frozenset(voter["agent"] for voter in voters if voter["veto"]),
     )
-    ballots = {
-        ballot["agent"]: _choice(ballot["choice"])
-        for ballot in tx.rows("select agent, choice from ballot where log = :log and seq = :seq", log=log, seq=seq)
-    }
-    names = {voter["agent"]: voter["name"] for voter in voters}
-    return Loaded(log, seq, row["proposer"], row["title"], row["body"], row["state"], question, ballots, names)
+    return Loaded(
+        log=row["log"],
+        seq=row["seq"],
+        proposer=row["proposer"],
+        title=row["title"],
+        body=row["body"],
+        state=row["state"],
+        question=question,
+        ballots={ballot["agent"]: _choice(ballot["choice"]) for ballot in ballots},
+        names={voter["agent"]: voter["name"] for voter in voters},
+    )
+
+
+def _ballots(tx: Tx, log: int, seq: int) -> list[Row]:
+    return tx.rows(
+        "select agent, choice, reason, at from ballot where log = :log and seq = :seq order by at, agent",
+        log=log,
+        seq=seq,
+    )
 
 
 def _choice(text: str) -> Choice:
@@ -172,13 +189,9 @@ def _row(tx: Tx, log: int, seq: int) -> Row:
 
 def view(tx: Tx, log: int, seq: int) -> Proposal:
     """The proposal as everyone sees it."""
-    row, loaded = _row(tx, log, seq), load_proposal(tx, log, seq)
+    row, ballots = _row(tx, log, seq), _ballots(tx, log, seq)
+    loaded = _loaded(row, ballots)
     weights = loaded.question.weights
-    ballots = tx.rows(
-        "select agent, choice, reason, at from ballot where log = :log and seq = :seq order by at, agent",
-        log=log,
-        seq=seq,
-    )
     return Proposal(
         id=loaded.id,
         room=load_stream(tx, log).name,
@@ -196,7 +209,7 @@ def view(tx: Tx, log: int, seq: int) -> Proposal:
         ballots=tuple(
             Ballot(
                 agent=loaded.names[b["agent"]],
-                choice=_choice(b["choice"]),
+                choice=loaded.ballots[b["agent"]],
                 weight=weights[b["agent"]],
                 reason=b["reason"],
                 at=rfc3339(b["at"]),

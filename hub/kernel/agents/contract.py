@@ -50,12 +50,10 @@ class RegisterAgent(Request["AgentCreated"]):
 
 
 class AgentCreated(Result):
+    shown_once: ClassVar[str] = "token"
     agent: Agent
     token: str | None = Field(description="Shown this once; null when the call is a repeat.")
     token_id: str
-
-    def to_keep(self) -> bytes:
-        return self.model_copy(update={"token": None}).model_dump_json().encode()
 
 
 class EnterAgent(Request["AgentEntered"]):
@@ -72,13 +70,11 @@ class EnterAgent(Request["AgentEntered"]):
 
 
 class AgentEntered(Result):
+    shown_once: ClassVar[str] = "token"
     agent: str
     renamed: bool = Field(default=False, description="The wanted name was taken.")
     token: str | None = Field(description="Shown this once; null when the call is a repeat.")
     token_id: str
-
-    def to_keep(self) -> bytes:
-        return self.model_copy(update={"token": None}).model_dump_json().encode()
 
 
 class ListAgents(Request[AgentPage]):
@@ -106,14 +102,12 @@ class IssueToken(Request["TokenIssuedOnce"]):
 
 
 class TokenIssuedOnce(Result):
+    shown_once: ClassVar[str] = "token"
     token_id: str
     token: str | None = Field(description="Shown this once; null when the call is a repeat.")
     agent: str
     scopes: tuple[str, ...]
     expires_at: str
-
-    def to_keep(self) -> bytes:
-        return self.model_copy(update={"token": None}).model_dump_json().encode()
 
 
 class RotateToken(Request[TokenIssuedOnce]):

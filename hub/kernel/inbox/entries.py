@@ -13,10 +13,10 @@ from hub.core.event import EventBody, Placed
 from hub.core.names import is_direct, make_id
 from hub.core.times import rfc3339
 from hub.kernel.inbox.contract import Gap, Inbox
-from hub.kernel.inbox.positions import COUNTED, Position, load_position
+from hub.kernel.inbox.positions import COUNTED, Position, count_after, load_position
 from hub.kernel.messages.contract import About, Message
 from hub.kernel.messages.project import REQUEST, SELECT, message_row, tombstone, view
-from hub.log.log import load_body, load_stream, projects_all
+from hub.log.log import Stream, load_body, load_stream, projects_all
 from hub.storage.interface import Row, Tx
 
 PREVIEW_BYTES = 400
@@ -80,17 +80,15 @@ def inbox_streams(tx: Tx, agent: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+def readable(tx: Tx, agent: int, marks: Mapping[int, Mark]) -> dict[int, Mark]:
+    """Marks of streams the agent can have read; foreign ones are left out."""
+    known = set(inbox_streams(tx, agent))
+    return {log: mark for log, mark in marks.items() if log in known}
+
+
 def _room_entries(tx: Tx, call: Call, log: int, limit: int) -> RoomEntries:
     stream, position = load_stream(tx, log), load_position(tx, call.agent, log)
-    gap = None
-    if position.acked < stream.floor:
-        gap = Gap(
-            room=stream.name,
-            reason="trimmed",
-            from_seq=position.acked + 1,
-            to_seq=stream.floor,
-            oldest_seq=stream.floor + 1,
-        )
+    gap = trimmed(stream, position.acked) if position.acked < stream.floor else None
     if position.acked >= stream.head:
         return RoomEntries(log, stream.epoch, position, (), stream.head, False, gap)
     found = sorted(
@@ -101,6 +99,12 @@ def _room_entries(tx: Tx, call: Call, log: int, limit: int) -> RoomEntries:
     entries = tuple(found[:limit])
     reached = entries[-1].seq if more else stream.head
     return RoomEntries(log, stream.epoch, position, entries, reached, more, gap)
+
+
+def trimmed(stream: Stream, after: int) -> Gap:
+    """What a reader who has everything up to `after` can no longer get."""
+    floor = stream.floor
+    return Gap(room=stream.name, reason="trimmed", from_seq=after + 1, to_seq=floor, oldest_seq=floor + 1)
 
 
 def _messages(tx: Tx, call: Call, log: int, position: Position, limit: int) -> list[Message]:
@@ -229,12 +233,4 @@ def _mark(room: RoomEntries, taken: Sequence[Message]) -> Mark:
 def _unread(tx: Tx, call: Call, room: RoomEntries) -> int:
     if not room.more:
         return sum(1 for entry in room.entries if entry.kind != "notice")
-    row = tx.row(
-        "select count(*) from (select 1 from message where log = :log and seq > :after and sender <> :agent"
-        " limit :most) as unread",
-        log=room.log,
-        after=room.position.acked,
-        agent=call.agent,
-        most=COUNTED + 1,
-    )
-    return 0 if row is None else int(row[0])
+    return count_after(tx, call.agent, room.log, room.position.acked)

@@ -26,7 +26,7 @@ from hub.kernel.inbox.contract import (
     ReadInbox,
     Unread,
 )
-from hub.kernel.inbox.entries import inbox_streams, read_inbox
+from hub.kernel.inbox.entries import inbox_streams, read_inbox, readable, trimmed
 from hub.kernel.inbox.positions import acknowledge
 from hub.kernel.rooms.handlers import wake_of
 from hub.kernel.rooms.project import enter
@@ -78,14 +78,8 @@ def count_unread(tx: Tx, call: Call, request: CountUnread) -> Unread:
 
 @handles(ACK)
 def ack(tx: Tx, call: Call, request: AckInbox) -> Done:
-    acknowledge(tx, call, _mine(tx, call, request.cursor))
+    acknowledge(tx, call, readable(tx, call.agent, decode(request.cursor)))
     return Done()
-
-
-def _mine(tx: Tx, call: Call, cursor: str) -> dict[int, Mark]:
-    """Marks of streams the caller can have read; foreign ones are ignored."""
-    known = set(inbox_streams(tx, call.agent))
-    return {log: mark for log, mark in decode(cursor).items() if log in known}
 
 
 @handles(EVENTS)
@@ -115,12 +109,5 @@ def resume(stream: Stream, mark: Mark | None, start: int = 0) -> tuple[int, Gap 
     if mark.seq > stream.head:
         raise CursorAhead(f"that cursor is ahead of room {stream.name!r}, whose head is {stream.head}")
     if mark.seq < stream.floor:
-        gap = Gap(
-            room=stream.name,
-            reason="trimmed",
-            from_seq=mark.seq + 1,
-            to_seq=stream.floor,
-            oldest_seq=stream.floor + 1,
-        )
-        return max(stream.floor, start), gap
+        return max(stream.floor, start), trimmed(stream, mark.seq)
     return max(mark.seq, start), None

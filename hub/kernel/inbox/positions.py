@@ -72,11 +72,16 @@ def offer(tx: Tx, agent: int, log: int, seq: int) -> None:
 
 def unread_count(tx: Tx, agent: int, log: int) -> int:
     """Messages by others after the agent's position, counted to 101."""
+    return count_after(tx, agent, log, load_position(tx, agent, log).acked)
+
+
+def count_after(tx: Tx, agent: int, log: int, after: int) -> int:
+    """Messages by others after a number, counted to 101."""
     row = tx.row(
         "select count(*) from (select 1 from message where log = :log and seq > :after and sender <> :agent"
         " limit :most) as unread",
         log=log,
-        after=load_position(tx, agent, log).acked,
+        after=after,
         agent=agent,
         most=COUNTED + 1,
     )

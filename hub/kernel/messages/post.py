@@ -98,12 +98,11 @@ def address(tx: Tx, call: Call, entered: Entered, names: Sequence[str]) -> Named
 
 def _resolve(tx: Tx, call: Call, entered: Entered, name: str) -> int | None:
     if not name.startswith("@"):
-        agent = find_agent(tx, name)
-        return agent if agent is not None and load_member(tx, entered.log, agent) else None
-    return _any_available(tx, call, entered, name[1:]) or _resolve_plain(tx, entered, name[1:])
+        return _member(tx, entered, name)
+    return _any_available(tx, call, entered, name[1:]) or _member(tx, entered, name[1:])
 
 
-def _resolve_plain(tx: Tx, entered: Entered, name: str) -> int | None:
+def _member(tx: Tx, entered: Entered, name: str) -> int | None:
     agent = find_agent(tx, name)
     return agent if agent is not None and load_member(tx, entered.log, agent) else None
 

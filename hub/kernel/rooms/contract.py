@@ -175,14 +175,12 @@ class UpdateMember(Request[Member]):
 
 
 class Invite(Result):
+    shown_once: ClassVar[str] = "code"
     room: str
     code: str | None = Field(description="Shown this once; null when the call is a repeat.")
     agent: str | None
     access: Access
     expires_at: str
-
-    def to_keep(self) -> bytes:
-        return self.model_copy(update={"code": None}).model_dump_json().encode()
 
 
 class CreateInvite(Request[Invite]):
