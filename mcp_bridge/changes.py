@@ -19,9 +19,9 @@ from hub.kernel.rooms.project import load_members
 from hub.log.log import load_stream
 from hub.storage.interface import Tx
 from mcp_bridge.compat import LegacySubscriptions
+from mcp_bridge.resources import INBOX
 
 COALESCE_S: Final = 0.02  # under load one notification stands for many commits
-INBOX: Final = "inbox://me"
 log = logging.getLogger(__name__)
 
 

@@ -136,13 +136,17 @@ class Desk:
         self._calls += 1
         return await self.caller.call(request, key=f"{self.key}/{self._calls}"[:128])
 
+    async def rooms(self) -> list[str]:
+        """Names of the caller's rooms."""
+        return [item.room for item in (await self.call(ListRooms())).items]
+
     async def room(self, named: str | None) -> str:
         """The room meant: the named one, the reader's current one, or the only one. Raises NoRoom that lists them."""
         if named:
             return named
         if self.reader.room:
             return self.reader.room
-        rooms = [item.room for item in (await self.call(ListRooms())).items]
+        rooms = await self.rooms()
         if len(rooms) == 1:
             self.reader.room = rooms[0]
             return rooms[0]

@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 from hub.settings import default_home
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import QuietHours
-from mcp_bridge.push.pusher import Pusher, ids_in
+from mcp_bridge.push.pusher import MESSAGE_LISTS, Pusher, ids_in
 
 MODERN = "2026-07-28"
 LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -102,7 +102,7 @@ class Memory:
         if not isinstance(data, dict):
             return
         self._cursor = data.get("cursor") or self._cursor
-        for name in ("messages", "answers", "last", "questions"):
+        for name in MESSAGE_LISTS:
             for item in data.get(name) or ():
                 if not item.get("truncated") or "cursor" in data:
                     self._shown[str(item.get("id"))] = None

@@ -9,10 +9,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub.core.errors import HubError
 from hub.server.parse import explain
@@ -38,6 +38,7 @@ class Answer:
 
 
 A = TypeVar("A", bound=Args)
+RoomArg = Annotated[str | None, Field(description="default: your current room")]
 Run = Callable[[Desk, Any], Awaitable[Answer]]
 
 

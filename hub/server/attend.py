@@ -6,7 +6,6 @@ brings wake-ups: `event: wake` whenever something concerns the agent. A wake-up 
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -20,7 +19,7 @@ from hub.kernel.presence.presence import Reach
 from hub.log.log import HUB
 from hub.server.answers import send_problem
 from hub.server.security import Receive, Scope, Send
-from hub.server.sse import HEADERS, HEARTBEAT_S, disconnected, token_of, write
+from hub.server.sse import HEADERS, HEARTBEAT_S, token_of, until_gone, write
 
 if TYPE_CHECKING:
     from hub.app import HubApp
@@ -56,14 +55,7 @@ class _Attend:
 
     async def _run(self, principal: Principal, token: str, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        gone = asyncio.create_task(disconnected(receive))
-        pump = asyncio.create_task(self._pump(principal, token, send))
-        try:
-            await asyncio.wait({gone, pump}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (gone, pump):
-                task.cancel()
-            await asyncio.gather(gone, pump, return_exceptions=True)
+        await until_gone(receive, self._pump(principal, token, send))
 
     async def _pump(self, principal: Principal, token: str, send: Send) -> None:
         dispatch = self._hub.dispatch

@@ -171,11 +171,13 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int = M
     """The whole body. Raises TooLarge before reading more than `most` bytes."""
     length = headers.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length) > most):
-        raise TooLarge(f"the body is larger than {most // 1024} KiB; share larger content as a file")
+        raise _too_large(most)
     message = await receive()
     if not message.get("more_body"):
         body: bytes = message.get("body", b"")
-        return _at_most(body, most)
+        if len(body) > most:
+            raise _too_large(most)
+        return body
     parts = [message.get("body", b"")]
     size = len(parts[0])
     while message.get("more_body"):
@@ -185,11 +187,9 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int = M
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > most:
-            raise TooLarge(f"the body is larger than {most // 1024} KiB; share larger content as a file")
+            raise _too_large(most)
     return b"".join(parts)
 
 
-def _at_most(body: bytes, most: int) -> bytes:
-    if len(body) > most:
-        raise TooLarge(f"the body is larger than {most // 1024} KiB; share larger content as a file")
-    return body
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {most // 1024} KiB; share larger content as a file")

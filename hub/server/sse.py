@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from starlette.requests import Request
 from starlette.routing import Route
 
 from hub.core.access import Principal
-from hub.core.cursor import Mark, decode
+from hub.core.cursor import decode
 from hub.core.errors import HubError, MethodNotAllowed
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
@@ -71,20 +71,13 @@ class _Stream:
         subscription = Subscription(self._hub.dispatch, principal)
         names = request.query_params.get("rooms")
         cursor = request.headers.get("last-event-id") or request.query_params.get("cursor") or "c"
-        await subscription.follow(names.split(",") if names else None, _marks(cursor))
+        await subscription.follow(names.split(",") if names else None, decode(cursor))
         return subscription
 
     async def _run(self, subscription: Subscription, token: str, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await write(send, b": connected\n\n")
-        gone = asyncio.create_task(disconnected(receive))
-        pump = asyncio.create_task(self._pump(subscription, token, send))
-        try:
-            await asyncio.wait({gone, pump}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (gone, pump):
-                task.cancel()
-            await asyncio.gather(gone, pump, return_exceptions=True)
+        await until_gone(receive, self._pump(subscription, token, send))
 
     async def _pump(self, subscription: Subscription, token: str, send: Send) -> None:
         tails, draining = self._hub.dispatch.tails, self._hub.dispatch.draining
@@ -110,17 +103,24 @@ class _Stream:
         await subscription.refresh()
 
 
-def _marks(cursor: str) -> Mapping[int, Mark]:
-    return decode(cursor)
-
-
 async def write(send: Send, body: bytes) -> None:
     """Raises TimeoutError when the reader takes nothing for 10 s; it then resumes by its cursor."""
     async with asyncio.timeout(STUCK_S):
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def disconnected(receive: Receive) -> None:
+async def until_gone(receive: Receive, pump: Coroutine[Any, Any, None]) -> None:
+    """Run `pump` until it ends or the reader goes away."""
+    tasks = (asyncio.create_task(_disconnected(receive)), asyncio.create_task(pump))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

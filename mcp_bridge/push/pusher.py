@@ -16,6 +16,7 @@ from mcp_bridge.push.ladder import QuietHours, Session, choose, fresh, reach, wa
 
 REMEMBERED: Final = 4096
 SPACING_S: Final = 1.0  # the client shows only the first ~30 writes of a burst
+MESSAGE_LISTS: Final = ("messages", "answers", "last", "questions")  # fields of tool results that hold messages
 SETTLE_S: Final = 0.1  # what comes together goes together
 Json = dict[str, Any]
 ReadHub = Callable[[str], Json]
@@ -121,5 +122,5 @@ def ids_in(result: Any) -> list[str]:
     content = result.get("structuredContent") or (inner.get("structuredContent") if isinstance(inner, dict) else None)
     if not isinstance(content, dict):
         return []
-    lists = [content.get(name) for name in ("messages", "answers", "last", "questions")]
+    lists = [content.get(name) for name in MESSAGE_LISTS]
     return [str(m["id"]) for part in lists if isinstance(part, list) for m in part if isinstance(m, dict) and "id" in m]

@@ -21,9 +21,8 @@ from hub.features.search.contract import Search
 from hub.kernel.inbox.contract import Inbox, PollInbox
 from hub.kernel.messages.contract import Message
 from mcp_bridge.desk import PAGE_BYTES, Desk, brief, lines
-from mcp_bridge.toolbox import Answer, Args, tool
+from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
 
-RoomArg = Annotated[str | None, Field(description="default: your current room")]
 _SEGMENT_S: Final = 14.0  # progress is due every 15 s
 
 
@@ -112,9 +111,8 @@ async def poll(desk: Desk, args: PollArgs) -> Answer:
 
 async def _poll(desk: Desk, args: PollArgs) -> tuple[Inbox, list[Message]]:
     """Read until something fresh is there or time is up, reporting progress."""
-    longest = desk.longest_wait_s
     started = time.monotonic()
-    until, ack = started + min(args.wait_s, longest), args.ack
+    until, ack = started + min(args.wait_s, desk.longest_wait_s), args.ack
     while True:
         left = max(0.0, until - time.monotonic())
         page = await desk.call(
@@ -159,7 +157,7 @@ async def ask(desk: Desk, args: AskArgs) -> Answer:
 async def _ask(desk: Desk, args: AskArgs) -> Posted:
     fields = {"text": args.text, "kind": "question", "intent": "request"}
     if args.room is None and not args.to.startswith("@"):
-        rooms = await _my_rooms(desk)
+        rooms = await desk.rooms()
         if args.to in rooms:
             return await desk.call(PostMessage.model_validate({"room": args.to, **fields}))
         if desk.reader.room is None and len(rooms) != 1:
@@ -169,16 +167,9 @@ async def _ask(desk: Desk, args: AskArgs) -> Posted:
     return await desk.call(PostMessage.model_validate({"room": room, "to": to, **fields}))
 
 
-async def _my_rooms(desk: Desk) -> list[str]:
-    from hub.kernel.rooms.contract import ListRooms
-
-    return [item.room for item in (await desk.call(ListRooms())).items]
-
-
 async def _answers(desk: Desk, question: Posted, wait_s: float) -> list[Message]:
-    longest = desk.longest_wait_s
     started = time.monotonic()
-    until = started + min(wait_s, longest)
+    until = started + min(wait_s, desk.longest_wait_s)
     while True:
         left = max(0.0, until - time.monotonic())
         found = await desk.call(GetAnswers(room=question.room, question=question.id, wait_s=min(left, _SEGMENT_S)))

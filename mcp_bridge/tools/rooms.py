@@ -24,7 +24,6 @@ from hub.kernel.rooms.contract import (
 from mcp_bridge.desk import Desk, brief, lines, visible
 from mcp_bridge.toolbox import Answer, Args, tool
 
-RoomArg = Annotated[str | None, Field(description="default: your current room")]
 Briefer = Callable[[Desk, Room], Awaitable[dict[str, Any]]]
 BRIEFERS: Final[list[Briefer]] = []  # other features add their part of the briefing here
 _LAST: Final = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,10 +20,8 @@ from hub.features.voting.contract import (
 )
 from hub.kernel.rooms.contract import Room
 from mcp_bridge.desk import Desk, visible
-from mcp_bridge.toolbox import Answer, Args, tool
+from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
 from mcp_bridge.tools.rooms import BRIEFERS
-
-RoomArg = Annotated[str | None, Field(description="default: your current room")]
 
 
 class ProposeArgs(Args):

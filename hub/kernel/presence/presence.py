@@ -45,14 +45,14 @@ class PresenceBoard:
             yield
         finally:
             count[reach] -= 1
-            count += Counter()
-            if not +count:
+            count += Counter()  # lets go of what fell to zero
+            if not count:
                 self._connections.pop(agent, None)
             self.heartbeat(agent)
 
     def state(self, agent: int) -> Presence:
         """Presence (`online` < 45 s, `away` < 5 min, else `offline`) and how mail gets there now."""
-        live = +self._connections.get(agent, Counter())
+        live = self._connections.get(agent)
         if live:
             best: Reach = next(reach for reach in ("push", "stream", "poll") if live[reach])
             return ("online", best)
@@ -63,7 +63,7 @@ class PresenceBoard:
 
     def idle_for_s(self) -> float:
         """Seconds since anybody called; 0 while somebody is connected."""
-        if any(+count for count in self._connections.values()):
+        if self._connections:
             return 0.0
         newest = max(self._seen.values(), default=self._started)
         return max(0, self._now_ms() - max(newest, self._started)) / 1000

@@ -7,7 +7,6 @@ import hashlib
 
 from hub.core.access import Access
 from hub.core.call import Call
-from hub.core.cursor import encode_mark
 from hub.core.errors import AgentNotFound, Conflict, Forbidden, NameTaken, RoomNotFound
 from hub.core.names import GENERAL, RESERVED, is_direct, is_name
 from hub.core.operation import Done
@@ -151,7 +150,7 @@ def snapshot(tx: Tx, call: Call, log: int) -> Room:
         members=tuple(view(tx, call, m) for m in load_members(tx, log)),
         channels=_channels(tx, call, log),
         head=stream.head,
-        cursor=encode_mark(log, stream.epoch, stream.head),
+        cursor=stream.cursor,
     )
 
 
