@@ -81,10 +81,15 @@ def add_mcp(hub: HubApp) -> BridgeServer:
 async def _running(
     hub: HubApp, server: BridgeServer, bus: MemberBus, legacy: LegacySubscriptions
 ) -> AsyncIterator[None]:
+    failure: Exception | None = None
     async with server.session_manager.run():
         notifier = asyncio.create_task(follow(hub, bus, legacy))
         try:
             yield
+        except Exception as error:  # the hub's own: through the SDK's task group it would come out as a group
+            failure = error
         finally:
             notifier.cancel()
             await asyncio.gather(notifier, return_exceptions=True)
+    if failure is not None:
+        raise failure

@@ -67,6 +67,10 @@ def test_wrong_use_says_what_to_do_and_has_its_exit_code(home: Path, tmp_path: P
     assert "another hub is using" in bridge(home, "up", "--port", "0", code=3)
     assert "mcp-bridge up" in bridge(tmp_path / "empty", "rooms", "list", code=1)
     assert "unknown variable BRIDGE_NONSENSE" in bridge(home, "up", code=2, BRIDGE_NONSENSE="1")
+    taken = json.loads((home / "hub.json").read_text("utf-8"))["url"].rsplit(":", 1)[1]
+    told = bridge(tmp_path / "second", "up", "--port", taken, code=2)
+    assert "Choose another port with --port" in told
+    assert "Traceback" not in told
     assert "--tls-cert" in bridge(tmp_path / "open", "up", "--host", "0.0.0.0", code=2)
 
 
