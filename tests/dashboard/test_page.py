@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from hub.settings import Settings
 from mcp_bridge.serve import Served, serving
@@ -61,6 +61,45 @@ async def test_a_person_signs_in_reads_live_and_writes(served: Served, page: Pag
         await http.post("/v1/rooms", json={"room": "later"})
         await expect(page.locator("#rooms")).to_contain_text("later", timeout=5000)
     assert errors == []
+
+
+async def test_every_message_stands_on_the_page_once_however_history_and_stream_overlap(
+    served: Served, page: Page
+) -> None:
+    async with httpx2.AsyncClient(base_url=served.url, headers={"authorization": f"Bearer {served.token}"}) as http:
+
+        async def say(text: str) -> None:
+            (await http.post("/v1/rooms/build/messages", json={"text": text})).raise_for_status()
+
+        async def after_history(route: Route) -> None:
+            """The stream, which begins with what is unread, once the history stands there."""
+            await expect(lines).to_have_count(1, timeout=10_000)
+            await route.continue_()
+
+        async def late(route: Route) -> None:
+            """The history as it was, delivered after the stream brought something newer."""
+            answer = await route.fetch()
+            await say("while history was on its way")
+            for name in ("told", "twice"):  # opening a room lists rooms once; the second list is the stream's doing
+                await http.post("/v1/rooms", json={"room": name})
+                await expect(page.locator("#rooms")).to_contain_text(name, timeout=5000)
+            await route.fulfill(response=answer)
+
+        lines = page.locator("#messages li:not(.fact)")
+        await page.route("**/v1/stream", after_history)
+        await http.post("/v1/rooms", json={"room": "build"})
+        await say("before the page")
+        code = (await http.post("/v1/login-codes")).json()["code"]
+        await page.goto(f"{served.url}/#code={code}")
+        await expect(page.locator("#state")).to_have_text("Live", timeout=10_000)
+        await say("live one")
+        await expect(lines).to_contain_text(["before the page", "live one"], timeout=5000)
+        await expect(lines).to_have_count(2)
+        await page.route("**/v1/rooms/build/messages?limit=200", late)
+        await page.locator("#rooms button", has_text="build").click()
+        texts = ["before the page", "live one", "while history was on its way"]
+        await expect(lines).to_contain_text(texts, timeout=10_000)
+        await expect(lines).to_have_count(3)
 
 
 async def test_a_used_link_says_what_to_do(served: Served, page: Page) -> None:

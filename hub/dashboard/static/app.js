@@ -6,6 +6,10 @@ let token = "";
 /** @type {string | null} */
 let room = null;
 const shown = 500;
+/** Number of the newest message in the room's history as it was fetched: the stream brings what is newer. */
+let reached = 0;
+/** Events of the room that came while its history was on its way. @type {any[] | null} */
+let held = null;
 
 /** @param {string} id @returns {HTMLElement} */
 const el = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -55,12 +59,18 @@ async function listRooms() {
 /** @param {string} name */
 async function enter(name) {
   room = name;
+  held = [];
   el("title").textContent = name;
   el("write").hidden = false;
   const [history_, members] = await Promise.all([
     api(`/v1/rooms/${name}/messages?limit=200`), api(`/v1/rooms/${name}/members`), listRooms(),
   ]);
+  if (room !== name) return; // another room was chosen meanwhile
+  reached = history_.items.at(-1)?.seq ?? 0;
   el("messages").replaceChildren(...history_.items.map(messageLine));
+  const came = held;
+  held = null;
+  show(came);
   el("members").replaceChildren(...members.items.map(memberLine));
   el("messages").scrollTop = el("messages").scrollHeight;
 }
@@ -98,7 +108,9 @@ function eventLine(event) {
 function show(events) {
   const list = el("messages");
   const atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 40;
-  const mine = events.filter((event) => event.room === room);
+  const here = events.filter((event) => event.room === room);
+  if (held) { held.push(...here); return; }
+  const mine = here.filter((event) => event.seq > reached);
   list.append(...mine.map(eventLine));
   while (list.childElementCount > shown) list.firstElementChild?.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
