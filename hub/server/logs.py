@@ -38,4 +38,5 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("uvicorn.error").setLevel("WARNING")
+    for noisy in ("uvicorn.error", "mcp.server.streamable_http_manager"):
+        logging.getLogger(noisy).setLevel("WARNING")

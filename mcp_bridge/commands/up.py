@@ -37,16 +37,30 @@ def up(quiet: bool, **flags: Any) -> None:
     run(settings, (lambda served: None) if quiet else _say)
 
 
+def typed(program: Path) -> str:
+    """What to type for the program here: in a checkout it is not on the PATH of another terminal."""
+    folder = Path.cwd()
+    return str(program.relative_to(folder)) if program.is_relative_to(folder) else program.name
+
+
 def _say(served: Served) -> None:
     command = shutil.which("mcp-bridge") or "mcp-bridge"
     code = served.hub.authenticator.login_code(served.hub.local_principal())
     home = served.hub.settings.home
+    here = typed(Path(command))
+    steps = {
+        "demo": "three agents talk while you watch",
+        "rooms join lobby --create": "make a room",
+        'send lobby "Hello, room"': "say something",
+        "tail lobby": "follow it live",
+    }
+    hints = "\n".join(f"    {here} {step:<28} {what}" for step, what in steps.items())
     click.echo(
         f"""
   Multi-Agent Bridge is up.
 
   Dashboard     {served.url}/#code={code}
-                (one time, 5 minutes; `mcp-bridge open` makes another)
+                (one time, 5 minutes; `{here} open` makes another)
   Data          {home}
 
   Connect Claude Code (once; then every session joins by itself):
@@ -55,10 +69,7 @@ def _say(served: Served) -> None:
 
   Try it now, in another terminal:
 
-    mcp-bridge demo                         three agents talk while you watch
-    mcp-bridge rooms join lobby --create    make a room
-    mcp-bridge send lobby "Hello, room"     say something
-    mcp-bridge tail lobby                   follow it live
+{hints}
 
   Stop with Ctrl-C.
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_bridge.commands.up import typed
 from tests.faults.world import World
 from tests.mcp.test_relay import ROOT, stop_hub
 
@@ -82,6 +83,14 @@ def test_ops_lists_every_operation_with_handler_and_tool(home: Path) -> None:
         file, line = row["handler"].split(":")
         assert (ROOT / file).read_text().splitlines()[int(line) - 1].startswith("@")
         assert (ROOT / row["doc"].split("#")[0]).exists()
+
+
+def test_the_first_screen_names_the_command_as_it_can_be_typed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert typed(tmp_path / ".venv" / "bin" / "mcp-bridge") == str(Path(".venv/bin/mcp-bridge"))
+    assert typed(Path("/usr/local/bin/mcp-bridge")) == "mcp-bridge"
 
 
 def test_help_explains_every_command(home: Path) -> None:
