@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rooms": ("mcp_bridge.commands.rooms:rooms", "List, create, join and change rooms."),
     "proposals": ("mcp_bridge.commands.proposals:proposals", "Open, vote on and close decisions."),
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),
+    "desktop": ("mcp_bridge.commands.desktop:desktop", "Bring a chat window without MCP into the room."),
     "doctor": ("mcp_bridge.commands.doctor:doctor", "Check that everything works, with a fix for what does not."),
     "admin": ("mcp_bridge.commands.admin:admin", "Statistics, backup, restore, export, inspection."),
     "setup": ("mcp_bridge.commands.setup:setup", "Set up Claude Code, Codex, Cursor and others to use the bridge."),

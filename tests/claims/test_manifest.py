@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.claims import mcp, queues, reach, room
+from tests.claims import desktop, mcp, queues, reach, room
 from tests.claims.claim import Claim
 
-CLAIMS = [*room.CLAIMS, *mcp.CLAIMS, *queues.CLAIMS, *reach.CLAIMS]
+CLAIMS = [*room.CLAIMS, *mcp.CLAIMS, *queues.CLAIMS, *reach.CLAIMS, *desktop.CLAIMS]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "promises.md"
 
