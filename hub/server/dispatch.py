@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from hub.core.access import Principal
 from hub.core.call import Call
@@ -59,6 +60,7 @@ class Dispatch:
         self.tails = Tails()
         self.draining = asyncio.Event()
         self._random = random
+        self._lines: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._running: set[tuple[int, str, str]] = set()
         self._offers: dict[tuple[int, int], int] = {}
         self._offer_task: asyncio.Task[None] | None = None
@@ -88,7 +90,7 @@ class Dispatch:
             if operation.reads:
                 result = await self._read(operation, principal, request)
             else:
-                result = await self._write(operation, principal, request, key, now_ms)
+                result = await self._write_waiting(operation, principal, request, key)
         except HubError as error:
             self.measures.failed(operation.name, error.code)
             raise
@@ -118,10 +120,42 @@ class Dispatch:
 
     # --- writing ----------------------------------------------------------------------------------------------
 
-    async def _write(
-        self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None, now_ms: int
+    async def _write_waiting(
+        self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None
     ) -> Result:
-        call = Call(principal, now_ms, self._random, self.presence.state)
+        """Write; with `wait_s` and nothing to take yet, stand in line and try again as the watched stream grows.
+
+        Only the head of a line tries: what one new task wakes is one writer, however many wait.
+        """
+        call, stamp = self.call(principal), self.tails.stamp
+        result = await self._write(operation, call, request, key)
+        wait_s = float(getattr(request, "wait_s", 0) or 0)
+        if not wait_s or result.settled():
+            return result
+        deadline = time.monotonic() + wait_s
+        line = self._lines.setdefault(call.watched[0], asyncio.Lock())
+        self.limits.open("waits", principal.agent)
+        try:
+            with self.presence.connected(principal.agent, "poll"):
+                async with asyncio.timeout(wait_s):
+                    await line.acquire()
+                try:
+                    while (left := deadline - time.monotonic()) > 0 and not self.draining.is_set():
+                        await self.tails.wait(call.watched, stamp, left)
+                        call, stamp = self.call(principal), self.tails.stamp
+                        result = await self._write(operation, call, request, key)
+                        if result.settled():
+                            break
+                finally:
+                    line.release()
+        except TimeoutError:
+            pass  # its turn did not come: nothing to take
+        finally:
+            self.limits.close("waits", principal.agent)
+        return result
+
+    async def _write(self, operation: AnyOperation, call: Call, request: Request[Any], key: str | None) -> Result:
+        principal = call.principal
         body = self.body(operation, call, request, key)
         locks = await self._locks(operation, request) if self.store.locking else ()
         running = None if key is None else (principal.agent, operation.name, key)
@@ -153,7 +187,8 @@ class Dispatch:
             if kept is not None:
                 return _repeated(tx, call, operation, kept)
             result: Result = handler(tx, call, request)
-            record(tx, call, operation, key, hashed, result)
+            if result.settled() or not getattr(request, "wait_s", 0):  # a waiting call is tried again
+                record(tx, call, operation, key, hashed, result)
             return result
 
         return keyed

@@ -39,7 +39,9 @@ class TaskArgs(Args):
     lease_token: str | None = None
     priority: Literal["critical", "high", "normal", "low", "bulk"] = "normal"
     lease_s: float = Field(300, ge=5, le=3600)
-    wait_s: float = Field(0, ge=0, le=_LONGEST_WAIT_S, description="result: wait until it is finished")
+    wait_s: float = Field(
+        0, ge=0, le=_LONGEST_WAIT_S, description="claim: wait for a task; result: wait until finished"
+    )
 
 
 @tool("Divide work", {"tasks": "array"})
@@ -73,7 +75,8 @@ async def _run(desk: Desk, args: TaskArgs) -> list[Task]:
         queue = _need(args.queue, "queue")
         return [await desk.call(EnqueueTask(queue=queue, body=args.body, priority=args.priority))]
     if args.action == "claim":
-        return list((await desk.call(ClaimTasks(queue=_need(args.queue, "queue"), lease_s=args.lease_s))).items)
+        queue = _need(args.queue, "queue")
+        return list((await desk.call(ClaimTasks(queue=queue, lease_s=args.lease_s, wait_s=args.wait_s))).items)
     name = _need(args.task, "task")
     if args.action == "result":
         return [await desk.call(GetTask(task=name, wait_s=args.wait_s))]

@@ -31,6 +31,11 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "P7-wait",
+        "Waiting claims stand in line: a task wakes one of them, and none is left waiting while tasks are ready.",
+        (f"{QUEUES}::test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting",),
+    ),
+    Claim(
         "P9-tasks",
         "A task is overtaken only by tasks enqueued less than its slack later.",
         (OVERTAKEN,),

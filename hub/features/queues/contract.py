@@ -63,6 +63,9 @@ class Tasks(Result):
 
     items: tuple[Task, ...]
 
+    def settled(self) -> bool:
+        return bool(self.items)
+
 
 class CreateQueue(Request[QueueInfo]):
     """Make a queue; `open_to: owner` lets the same person's agents in, `all` every agent."""
@@ -113,11 +116,12 @@ class GetTask(Request[Task]):
 
 
 class ClaimTasks(Request[Tasks]):
-    """Take up to `max` tasks for `lease_s` seconds. After that somebody else may get them too."""
+    """Take up to `max` tasks for `lease_s` seconds, after that others may; `wait_s` waits, in line, for the first."""
 
     queue: QueueName
     max: int = Field(default=1, ge=1, le=10)
     lease_s: LeaseS = 60
+    wait_s: WaitS = 0
 
 
 class AckTask(Request[Task]):

@@ -157,6 +157,58 @@ async def test_the_clock_buries_what_is_over_with_the_reason_of_each_attempt(hub
 
 
 @pytest.mark.anyio
+async def test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss, one, two = await queue(hub)
+    got: list[str] = []
+    writes: list[int] = []
+
+    async def work(worker: Any, number: int) -> None:
+        request = c.ClaimTasks(queue="work", wait_s=50)
+        got.append((await worker.call(request, key=f"claim-{number}")).items[0].id)
+
+    dispatch, limits = hub.app.dispatch, hub.app.dispatch.limits
+    monkeypatch.setattr(limits, "open", lambda *_: writes.append(0))  # counts who waits; sets no limit
+    monkeypatch.setattr(limits, "close", lambda *_: None)
+    async with anyio.create_task_group() as group:
+        for number in range(30):
+            group.start_soon(work, (one, two)[number % 2], number)
+        await eventually(lambda: len(writes) == 30 and dispatch.tails.waiting() == 1)
+        tried: list[type] = []
+        body = dispatch.body
+
+        def counted(operation: Any, call: Any, request: Any, key: Any) -> Any:
+            tried.append(type(request))
+            return body(operation, call, request, key)
+
+        monkeypatch.setattr(dispatch, "body", counted)
+        sent = [(await boss.call(c.EnqueueTask(queue="work", body=0))).id]
+        await eventually(lambda: len(got) == 1)
+        assert tried.count(c.ClaimTasks) <= 3, "one task woke more than the head of the line and its successor"
+        with anyio.fail_after(20):
+            sent += [(await boss.call(c.EnqueueTask(queue="work", body=n))).id for n in range(29)]
+            await eventually(lambda: len(got) == 30)
+    assert sorted(got) == sorted(sent)
+    assert tried.count(c.ClaimTasks) <= 90
+
+
+@pytest.mark.anyio
+async def test_a_claim_that_waits_in_vain_comes_back_empty(hub: TestHub) -> None:
+    boss, one, two = await queue(hub)
+    found: list[Any] = []
+
+    async def work(worker: Any) -> None:
+        found.append((await worker.call(c.ClaimTasks(queue="work", wait_s=0.2))).items)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for worker in (boss, one, two):
+                group.start_soon(work, worker)
+    assert found == [(), (), ()]
+
+
+@pytest.mark.anyio
 async def test_delay_ttl_pause_and_cancel_keep_a_task_from_workers(hub: TestHub) -> None:
     boss, one, _two = await queue(hub)
     local = await hub.local()
