@@ -21,6 +21,7 @@ class Call:
     """One call. Time and randomness come in here, so rules stay pure and a replay is exact.
 
     `watch` collects the wake-up topics (a stream's id, or minus an agent's id) that a waiting answer depends on.
+    `stand_in_line` says among whom a waiting write waits: of one line only the head tries again.
     """
 
     principal: Principal
@@ -28,6 +29,7 @@ class Call:
     random: Callable[[int], bytes] = secrets.token_bytes
     presence: Callable[[int], Presence] = _nobody
     watched: list[int] = field(default_factory=list)
+    line: list[int] = field(default_factory=list)
 
     @property
     def agent(self) -> int:
@@ -35,3 +37,7 @@ class Call:
 
     def watch(self, *topics: int) -> None:
         self.watched.extend(topics)
+
+    def stand_in_line(self, *line: int) -> None:
+        """Where this call waits when it has nothing to take; the last word counts."""
+        self.line[:] = line

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -37,6 +38,15 @@ S = TypeVar("S")
 _OFFER_DELAY_S = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a waiting write: `stamp` is the growth it had seen before."""
+
+    call: Call
+    stamp: int
+    result: Result
+
+
 class Dispatch:
     """Runs operations for principals against one store."""
 
@@ -60,7 +70,7 @@ class Dispatch:
         self.tails = Tails()
         self.draining = asyncio.Event()
         self._random = random
-        self._lines: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[tuple[int, ...], asyncio.Lock] = WeakValueDictionary()
         self._running: set[tuple[int, str, str]] = set()
         self._offers: dict[tuple[int, int], int] = {}
         self._offer_task: asyncio.Task[None] | None = None
@@ -123,36 +133,53 @@ class Dispatch:
     async def _write_waiting(
         self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None
     ) -> Result:
-        """Write; with `wait_s` and nothing to take yet, stand in line and try again as the watched stream grows.
+        """Write; with `wait_s` and nothing to take yet, wait for it. A call that cannot wait is written once."""
 
-        Only the head of a line tries: what one new task wakes is one writer, however many wait.
-        """
-        call, stamp = self.call(principal), self.tails.stamp
-        result = await self._write(operation, call, request, key)
+        async def attempt() -> Attempt:
+            call, stamp = self.call(principal), self.tails.stamp
+            return Attempt(call, stamp, await self._write(operation, call, request, key))
+
+        first = await attempt()
         wait_s = float(getattr(request, "wait_s", 0) or 0)
-        if not wait_s or result.settled():
-            return result
-        deadline = time.monotonic() + wait_s
-        line = self._lines.setdefault(call.watched[0], asyncio.Lock())
+        if not wait_s or first.result.settled():
+            return first.result
         self.limits.open("waits", principal.agent)
         try:
             with self.presence.connected(principal.agent, "poll"):
-                async with asyncio.timeout(wait_s):
-                    await line.acquire()
-                try:
-                    while (left := deadline - time.monotonic()) > 0 and not self.draining.is_set():
-                        await self.tails.wait(call.watched, stamp, left)
-                        call, stamp = self.call(principal), self.tails.stamp
-                        result = await self._write(operation, call, request, key)
-                        if result.settled():
-                            break
-                finally:
-                    line.release()
-        except TimeoutError:
-            pass  # its turn did not come: nothing to take
+                return await self._stand_in_line(first, attempt, time.monotonic() + wait_s)
         finally:
             self.limits.close("waits", principal.agent)
-        return result
+
+    async def _stand_in_line(self, last: Attempt, attempt: Callable[[], Awaitable[Attempt]], deadline: float) -> Result:
+        """The first settled result, or the last one at the deadline (a `time.monotonic()`) or when the hub stops.
+
+        Only the head of a line tries again: what one new task wakes is one writer, however many wait.
+        """
+        while not last.result.settled() and (left := deadline - time.monotonic()) > 0:
+            place = tuple(last.call.line)
+            line = self._lines.setdefault(place, asyncio.Lock())
+            try:
+                async with asyncio.timeout(left):
+                    await line.acquire()
+            except TimeoutError:
+                break  # its turn did not come
+            try:
+                last = await self._head_of_line(last, attempt, deadline)
+            finally:
+                line.release()
+            if self.draining.is_set():
+                break
+        return last.result
+
+    async def _head_of_line(self, last: Attempt, attempt: Callable[[], Awaitable[Attempt]], deadline: float) -> Attempt:
+        """Try whenever what it watches has grown, until there is something, or it belongs into another line."""
+        place = last.call.line
+        while (left := deadline - time.monotonic()) > 0 and not self.draining.is_set():
+            await self.tails.wait(last.call.watched, last.stamp, left)
+            last = await attempt()
+            if last.result.settled() or last.call.line != place:
+                break
+        return last
 
     async def _write(self, operation: AnyOperation, call: Call, request: Request[Any], key: str | None) -> Result:
         principal = call.principal

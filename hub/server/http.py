@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from hub.core.access import Principal
@@ -24,6 +25,7 @@ from hub.server.security import Receive, Scope, Send
 from hub.server.strict_json import parse_object
 
 MAX_BODY: Final = 1024 * 1024
+T = TypeVar("T")
 
 
 class Node:
@@ -104,9 +106,10 @@ class HttpOperations:
             fields = _with_query(fields, scope["query_string"], operation)
         request = build(operation.request, fields)
         key = headers.get(b"idempotency-key")
-        result = await self._dispatch.run(
+        run = self._dispatch.run(
             principal, request, key=key.decode("latin-1") if key is not None and not operation.reads else None
         )
+        result = await (while_connected(run, receive) if getattr(request, "wait_s", 0) else run)
         body = result.json_bytes()
         self._dispatch.measures.answered(len(body))
         await send_bytes(send, operation.status, body, (JSON,))
@@ -127,6 +130,20 @@ class HttpOperations:
             raise MethodNotAllowed(f"{scope['method']} is not possible here; allowed: {allowed}", allow=allowed)
         operation, names = entry
         return operation, dict(zip(names, values, strict=True))
+
+
+async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """The result of `work`, which ends when the caller hangs up: a dead worker in line must not be handed a task."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Malformed("the caller hung up while it waited")
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 def _with_query(fields: dict[str, Any], query: bytes, operation: AnyOperation) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from tests.claims.claim import Claim, Mutant
 
 QUEUES: Final = "tests/features/queues/test_queues.py"
 LATE: Final = f"{QUEUES}::test_a_dead_workers_task_goes_on_elsewhere_and_its_late_answer_is_refused"
+CLOCK: Final = f"{QUEUES}::test_within_a_second_the_clock_returns_lapsed_tasks_and_wakes_who_waits"
+IN_LINE: Final = f"{QUEUES}::test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting"
+HUNG_UP: Final = "tests/server/test_waiting.py::test_a_worker_that_hung_up_while_it_waited_is_handed_nothing"
 OVERTAKEN: Final = f"{QUEUES}::test_a_bulk_task_is_overtaken_only_by_tasks_at_most_600_s_younger"
 
 CLAIMS: Final = [
@@ -26,14 +29,21 @@ CLAIMS: Final = [
         "P8-time",
         "A lease that ran out is ready again within a second, without anybody asking; dead letters keep each reason.",
         (
-            f"{QUEUES}::test_within_a_second_the_clock_returns_lapsed_tasks_and_wakes_who_waits",
+            CLOCK,
             f"{QUEUES}::test_the_clock_buries_what_is_over_with_the_reason_of_each_attempt",
+        ),
+        Mutant(
+            "hub/features/queues/handlers.py",
+            "    if rows:\n        tx.grew(",
+            "    if not rows:\n        tx.grew(",
+            CLOCK,
         ),
     ),
     Claim(
         "P7-wait",
         "Waiting claims stand in line: a task wakes one of them, and none is left waiting while tasks are ready.",
-        (f"{QUEUES}::test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting",),
+        (IN_LINE, HUNG_UP),
+        Mutant("hub/server/dispatch.py", "self._lines.setdefault(place, asyncio.Lock())", "asyncio.Lock()", IN_LINE),
     ),
     Claim(
         "P9-tasks",

@@ -203,6 +203,7 @@ def claim_tasks(tx: Tx, call: Call, request: c.ClaimTasks) -> c.Tasks:
     queue = _named(tx, call, request.queue)
     log, taken = queue[0], list[c.Task]()
     call.watch(log)
+    call.stand_in_line(log)
     while not queue[4] and len(taken) < request.max:
         ready = _ready(tx, call, log, request.max - len(taken))
         if not ready:
