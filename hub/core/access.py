@@ -57,3 +57,8 @@ class Principal:
 def at_least(have: str, needed: Access) -> bool:
     """Whether access `have` includes `needed` (owner > member > reader)."""
     return _RANK[have] >= _RANK[needed]
+
+
+def lower(one: Access, other: Access) -> Access:
+    """The one of two that includes less."""
+    return other if at_least(one, other) else one

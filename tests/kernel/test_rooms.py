@@ -125,3 +125,18 @@ async def test_a_scope_the_token_lacks_is_named(surface_hub: TestHub) -> None:
     reader = await surface_hub.agent("reader", scopes=("room:read",))
     with pytest.raises(Forbidden, match="room:send"):
         await reader.call(CreateRoom(room="build"))
+
+
+async def test_leaving_and_coming_back_changes_nothing_that_was_given(surface_hub: TestHub) -> None:
+    ada, ben = await surface_hub.agent("ada"), await surface_hub.agent("ben")
+    await ada.call(CreateRoom(room="build", open_to="all"))
+    await ben.call(JoinRoom(room="build"))
+    await ada.call(UpdateMember(room="build", agent="ben", access="reader", weight=0))
+    for _ in range(2):
+        await ben.call(LeaveRoom(room="build"))
+        back = next(m for m in (await ben.call(JoinRoom(room="build"))).members if m.agent == "ben")
+        assert (back.access, back.weight) == ("reader", 0)
+    await ben.call(LeaveRoom(room="build"))
+    await ada.call(CreateInvite(room="build", agent="ben", access="member"))
+    back = next(m for m in (await ben.call(JoinRoom(room="build"))).members if m.agent == "ben")
+    assert (back.access, back.weight) == ("member", 0), "a newer invite raises access, an owner sets the weight"

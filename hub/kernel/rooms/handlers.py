@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from hub.core.access import Access
+from hub.core.access import Access, lower
 from hub.core.call import Call
 from hub.core.errors import AgentNotFound, Conflict, Forbidden, NameTaken, RoomNotFound
 from hub.core.names import GENERAL, RESERVED, is_direct, is_name
@@ -63,6 +63,7 @@ from hub.kernel.rooms.project import (
     MemberState,
     enter,
     enter_to_write,
+    load_former,
     load_member,
     load_members,
     load_room,
@@ -95,9 +96,9 @@ def make_room(tx: Tx, call: Call, name: str, settings: Settings, role: str | Non
     return snapshot(tx, call, log).model_copy(update={"created": True})
 
 
-def add_member(tx: Tx, call: Call, log: int, agent: int, access: Access, role: str | None) -> None:
+def add_member(tx: Tx, call: Call, log: int, agent: int, access: Access, role: str | None, *, weight: int = 1) -> None:
     """Append the membership and start the agent's position at the head."""
-    joined = MemberJoined(agent=agent, name=agent_name(tx, agent), access=access, role=role)
+    joined = MemberJoined(agent=agent, name=agent_name(tx, agent), access=access, role=role, weight=weight)
     placed = append(tx, call, log, joined)
     start_at(tx, agent, log, placed.seq)
     tx.wake(-agent)
@@ -182,11 +183,21 @@ def join_room(tx: Tx, call: Call, request: JoinRoom) -> Room:
         return _create_by_joining(tx, call, request)
     member = load_member(tx, log, call.agent)
     if member is None:
-        access = _door(tx, call, log, request)
-        add_member(tx, call, log, call.agent, access, request.role)
+        _enter_again(tx, call, log, request)
     elif request.role is not None and request.role != member.role:
         append(tx, call, log, _changed(tx, member, role=request.role))
     return snapshot(tx, call, log)
+
+
+def _enter_again(tx: Tx, call: Call, log: int, request: JoinRoom) -> None:
+    """Enter, perhaps not for the first time: leaving and coming back changes neither access nor weight that were given."""
+    access, former = _door(tx, call, log, request), load_former(tx, log, call.agent)
+    if former is None:
+        add_member(tx, call, log, call.agent, access, request.role)
+        return
+    if _invited(tx, call, log, request.invite, after=former.left_seq) is None:
+        access = lower(access, former.access)
+    add_member(tx, call, log, call.agent, access, request.role, weight=former.weight)
 
 
 def _create_by_joining(tx: Tx, call: Call, request: JoinRoom) -> Room:
@@ -210,10 +221,12 @@ def _door(tx: Tx, call: Call, log: int, request: JoinRoom) -> Access:
     raise RoomNotFound(f"room {request.room!r} not found; create it, or ask for an invite")
 
 
-def _invited(tx: Tx, call: Call, log: int, code: str | None) -> Access | None:
+def _invited(tx: Tx, call: Call, log: int, code: str | None, *, after: int = 0) -> Access | None:
+    """The access of the caller's newest invite that is younger than event `after`."""
     row = tx.row(
-        "select access from invite where log = :log and expires_at > :now and (agent = :agent or hash = :hash)"
-        " order by seq desc limit 1",
+        "select access from invite where log = :log and seq > :after and expires_at > :now"
+        " and (agent = :agent or hash = :hash) order by seq desc limit 1",
+        after=after,
         log=log,
         now=call.now_ms,
         agent=call.agent,

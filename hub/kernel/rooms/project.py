@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hub.core.access import Access, at_least
+from hub.core.access import Access, Scope, at_least
 from hub.core.call import Call
 from hub.core.errors import (
     ChannelNotFound,
@@ -108,6 +108,15 @@ def member_changed(tx: Tx, at: Placed, body: MemberChanged) -> None:
 
 @projects(MemberLeft)
 def left(tx: Tx, at: Placed, body: MemberLeft) -> None:
+    tx.run(
+        "insert into former (log, agent, access, weight, left_seq)"
+        " select log, agent, access, weight, :seq from member where log = :log and agent = :agent"
+        " on conflict (log, agent) do update set access = excluded.access, weight = excluded.weight,"
+        " left_seq = excluded.left_seq",
+        seq=at.seq,
+        log=at.log,
+        agent=body.agent,
+    )
     tx.run("delete from member where log = :log and agent = :agent", log=at.log, agent=body.agent)
     tx.remember(("member", at.log, body.agent), None)
 
@@ -159,6 +168,23 @@ def load_member(tx: Tx, log: int, agent: int) -> MemberState | None:
     return tx.memo(("member", log, agent), load)
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What an owner had given to somebody who left at event `left_seq`."""
+
+    access: Access
+    weight: int
+    left_seq: int
+
+
+def load_former(tx: Tx, log: int, agent: int) -> Former | None:
+    """What the agent had when it left; None for one that was never here."""
+    row = tx.row(
+        "select access, weight, left_seq from former where log = :log and agent = :agent", log=log, agent=agent
+    )
+    return None if row is None else Former(row[0], row[1], row[2])
+
+
 def load_members(tx: Tx, log: int) -> list[MemberState]:
     """All members, by the order they joined."""
     rows = tx.rows(
@@ -167,6 +193,19 @@ def load_members(tx: Tx, log: int) -> list[MemberState]:
         log=log,
     )
     return [MemberState(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
+
+def members_with(tx: Tx, log: int, scope: Scope, now_ms: int) -> list[MemberState]:
+    """Members who may write and have a token with this scope that works now, by the order they joined."""
+    rows = tx.rows(
+        "select distinct agent from token where agent in (select agent from member where log = :log)"
+        " and revoked_at is null and expires_at > :now and ' ' || scopes || ' ' like :scope",
+        log=log,
+        now=now_ms,
+        scope=f"% {scope} %",
+    )
+    able = {row[0] for row in rows}
+    return [m for m in load_members(tx, log) if m.access != "reader" and m.agent in able]
 
 
 def rooms_of(tx: Tx, agent: int) -> list[int]:

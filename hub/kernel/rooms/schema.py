@@ -2,7 +2,7 @@
 
 from hub.storage.interface import Migration
 
-PROJECTIONS = ["room", "member", "channel", "invite"]
+PROJECTIONS = ["room", "member", "former", "channel", "invite"]
 MIGRATIONS = [
     Migration(
         "rooms-0001",
@@ -34,5 +34,14 @@ create table guard (
   pauses {int} not null, primary key (log)
 );
 """,
-    )
+    ),
+    Migration(
+        "rooms-0002",
+        """
+create table former (
+  log {int} not null, agent {int} not null, access {text} not null, weight {int} not null, left_seq {int} not null,
+  primary key (log, agent)
+);
+""",
+    ),
 ]
