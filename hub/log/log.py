@@ -93,6 +93,14 @@ def find_stream(tx: Tx, kind: str, name: str) -> int | None:
     return tx.memo(("stream id", kind, name), load)
 
 
+def hold(tx: Tx, log: int) -> None:
+    """From here to COMMIT no other writer changes the stream. For bodies whose locks nobody could name before.
+
+    Load what you decide on only after this; hold one stream per body, or several in the order of their ids.
+    """
+    tx.run("update log set head = head where id = :log", log=log)
+
+
 def _stream(row: Row) -> Stream:
     return Stream(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
 

@@ -1,4 +1,4 @@
-"""`proposals …`: open, list, show, vote, close, withdraw."""
+"""`proposals …`: open, list, show, vote, close, withdraw, amend, accept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from hub.client import HubClient
 from hub.features.voting.contract import (
+    AcceptAmendment,
     CastBallot,
     CloseProposal,
     GetProposal,
@@ -15,6 +16,7 @@ from hub.features.voting.contract import (
     Mode,
     OpenProposal,
     Proposal,
+    ProposeAmendment,
     WithdrawProposal,
 )
 from mcp_bridge.commands.common import json_option, printable, show, table, with_client
@@ -84,10 +86,15 @@ def text_of(proposal: Proposal) -> str:
         f"  {b.agent}: {b.choice}" + (f" ({printable(b.reason)})" if b.reason else "") for b in proposal.ballots
     )
     outcome = f" → {proposal.outcome}" if proposal.outcome else ""
+    amendments = "".join(
+        f"\n  amendment {a.amendment} by {a.by}{' (accepted)' if a.accepted else ''}: {printable(a.title or '')}"
+        for a in proposal.amendments
+    )
     return (
         f"{proposal.id} {printable(proposal.title)} [{', '.join(proposal.options)}; {proposal.rule.mode}]\n"
         f"{proposal.state}{outcome}  {proposal.arithmetic or ''}\n{ballots}"
         + (f"\n  missing: {', '.join(proposal.missing)}" if proposal.state == "open" else "")
+        + amendments
     )
 
 
@@ -137,4 +144,40 @@ async def close(client: HubClient, room: str, proposal: str, as_json: bool) -> N
 async def withdraw(client: HubClient, room: str, proposal: str, as_json: bool) -> None:
     """Take back your own proposal."""
     found = await client.call(WithdrawProposal(room=room, proposal=proposal))
+    show(found, as_json, lambda: text_of(found))
+
+
+@proposals.command("amend")
+@click.argument("room")
+@click.argument("proposal")
+@click.option("--title")
+@click.option("--body")
+@click.option("--option", "options", multiple=True, help="The options instead of the present ones (repeatable).")
+@json_option
+@with_client
+async def amend(
+    client: HubClient,
+    room: str,
+    proposal: str,
+    title: str | None,
+    body: str | None,
+    options: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Suggest another wording or other options; the proposer decides."""
+    found = await client.call(
+        ProposeAmendment(room=room, proposal=proposal, title=title, body=body, options=options or None)
+    )
+    show(found, as_json, lambda: text_of(found))
+
+
+@proposals.command("accept")
+@click.argument("room")
+@click.argument("proposal")
+@click.argument("amendment")
+@json_option
+@with_client
+async def accept(client: HubClient, room: str, proposal: str, amendment: str, as_json: bool) -> None:
+    """Take an amendment into your proposal; every ballot cast so far is void."""
+    found = await client.call(AcceptAmendment(room=room, proposal=proposal, amendment=amendment))
     show(found, as_json, lambda: text_of(found))

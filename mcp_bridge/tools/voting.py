@@ -31,6 +31,9 @@ class ProposeArgs(Args):
     options: list[str] | None = Field(None, description="default: approve, reject")
     rule: Literal["majority", "supermajority", "consensus", "plurality", "ranked"] | None = None
     quorum: float = 0
+    threshold: float | None = Field(None, description="supermajority")
+    weighted: bool = False
+    veto: list[str] = Field([], description="agents who may veto")
     deadline_s: int | None = None
 
 
@@ -38,14 +41,17 @@ class ProposeArgs(Args):
 async def propose(desk: Desk, args: ProposeArgs) -> Answer:
     """Open a decision for everyone in the room. With options the rule is plurality unless you say ranked; it closes by
     itself once the outcome is certain, or at the deadline."""
-    mode = args.rule or ("plurality" if args.options else "majority")
+    rule: dict[str, Any] = {"quorum": args.quorum, "weighted": args.weighted, "veto": args.veto}
+    rule["mode"] = args.rule or ("plurality" if args.options else "majority")
+    if args.threshold is not None:
+        rule["threshold"] = args.threshold
     request = OpenProposal.model_validate(
         {
             "room": await desk.room(args.room),
             "title": args.title,
             "body": args.body,
             "options": args.options,
-            "rule": {"mode": mode, "quorum": args.quorum},
+            "rule": rule,
             "deadline_s": args.deadline_s,
         }
     )

@@ -7,14 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.claims import desktop, mcp, queues, reach, room
 from tests.claims.claim import Claim
 
-CLAIMS = [*room.CLAIMS, *mcp.CLAIMS, *queues.CLAIMS, *reach.CLAIMS, *desktop.CLAIMS]
+FOLDER = Path(__file__).parent
+FILES = sorted(file.stem for file in FOLDER.glob("[a-z]*.py") if file.stem not in ("claim", "test_manifest"))
+CLAIMS: list[Claim] = [claim for name in FILES for claim in import_module(f"tests.claims.{name}").CLAIMS]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "promises.md"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.core.call import Call
 from hub.features.queues.handlers import return_lapsed
+from hub.log.log import hold
 from hub.storage.interface import Tx
 
 BATCH = 100
@@ -20,8 +21,7 @@ def return_due(tx: Tx, call: Call) -> bool:
     )
     more = False
     for row in rows:
-        # Where several writers meet: nobody finishes a task of this queue between the look below and its end.
-        tx.run("update log set head = head where id = :log", log=row[0])
+        hold(tx, row[0])  # nobody finishes a task of this queue between the look below and its end
         more |= return_lapsed(tx, call, row[0], BATCH) == BATCH
     return more
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hub.core.call import Call
 from hub.features.voting.handlers import verdict
 from hub.features.voting.project import load_proposal
-from hub.log.log import append
+from hub.log.log import append, hold
 from hub.storage.interface import Tx
+
+BATCH: Final = 100
 
 
 def close_due(tx: Tx, call: Call) -> bool:
-    """Close up to 100 proposals whose deadline has passed."""
-    rows = tx.rows(
-        "select log, seq from proposal where state = 'open' and deadline <= :now order by deadline limit 100",
-        now=call.now_ms,
+    """Close up to 100 proposals of one room whose deadline has passed; whether there may be more, here or elsewhere."""
+    row = tx.row(
+        "select log from proposal where state = 'open' and deadline <= :now order by deadline limit 1", now=call.now_ms
     )
-    for row in rows:
-        loaded = load_proposal(tx, row[0], row[1])
-        append(tx, call, loaded.log, verdict(loaded, loaded.ballots), actor=0)
-    return len(rows) == 100
+    if row is None:
+        return False
+    log = row[0]
+    hold(tx, log)  # a ballot that was accepted before is counted, and nobody closes it at the same time
+    due = tx.rows(
+        "select seq from proposal where log = :log and state = 'open' and deadline <= :now order by deadline limit :most",
+        log=log,
+        now=call.now_ms,
+        most=BATCH,
+    )
+    for one in due:
+        loaded = load_proposal(tx, log, one[0])
+        append(tx, call, log, verdict(loaded, loaded.ballots), actor=0)
+    return True
 
 
 CHORES = [(0.5, close_due)]

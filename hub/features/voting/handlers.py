@@ -33,7 +33,7 @@ from hub.features.voting.contract import (
     WithdrawProposal,
 )
 from hub.features.voting.project import Loaded, load_proposal, proposal_seq, view
-from hub.kernel.rooms.project import Entered, enter, enter_to_write, load_members
+from hub.kernel.rooms.project import Entered, enter, enter_to_write, members_with
 from hub.log.handler import handles
 from hub.log.log import agent_name, append, read_event
 from hub.storage.interface import Tx
@@ -47,15 +47,15 @@ def open_proposal(tx: Tx, call: Call, request: OpenProposal) -> Proposal:
         body=request.body,
         options=request.options or TWO_WAY,
         rule=request.rule,
-        electorate=_electorate(tx, entered, request),
+        electorate=_electorate(tx, call, entered, request),
         deadline_ms=None if request.deadline_s is None else call.now_ms + request.deadline_s * 1000,
     )
     return view(tx, entered.log, append(tx, call, entered.log, event).seq)
 
 
-def _electorate(tx: Tx, entered: Entered, request: OpenProposal) -> tuple[Voter, ...]:
-    """Members who may write, with the weights they have now."""
-    members = [(agent_name(tx, m.agent), m) for m in load_members(tx, entered.log) if m.access != "reader"]
+def _electorate(tx: Tx, call: Call, entered: Entered, request: OpenProposal) -> tuple[Voter, ...]:
+    """Members who may write and have a token for voting, with the weights they have now."""
+    members = [(agent_name(tx, m.agent), m) for m in members_with(tx, entered.log, "vote", call.now_ms)]
     names = [name for name, _ in members]
     if unknown := [name for name in request.rule.veto if name not in names]:
         raise AgentNotFound(f"veto holder {unknown[0]!r} cannot vote here; eligible: {listing(names)}")
@@ -159,11 +159,15 @@ def accept_amendment(tx: Tx, call: Call, request: AcceptAmendment) -> Proposal:
 
 
 def _open(tx: Tx, call: Call, room: str, proposal: str) -> Loaded:
-    """The proposal, while it is open. Raises ProposalClosedAlready that says how it ended."""
+    """The proposal, while it is open and its deadline has not passed. Raises ProposalClosedAlready that says how it ended."""
     entered = enter_to_write(tx, call, room)
     loaded = load_proposal(tx, entered.log, proposal_seq(entered.log, proposal))
     if loaded.state != "open":
         raise rules.ProposalClosedAlready(f"{loaded.id} is closed: {loaded.state}; open a new proposal to decide again")
+    if loaded.deadline_ms is not None and loaded.deadline_ms <= call.now_ms:
+        raise rules.ProposalClosedAlready(
+            f"the deadline of {loaded.id} has passed; it is counted within a second. Open a new proposal to decide again"
+        )
     return loaded
 
 

@@ -127,6 +127,7 @@ class Loaded:
     title: str
     body: str
     state: str
+    deadline_ms: int | None
     question: Question
     ballots: dict[int, Choice]
     names: dict[int, str]
@@ -161,6 +162,7 @@ def _loaded(row: Row, ballots: Sequence[Row]) -> Loaded:
         title=row["title"],
         body=row["body"],
         state=row["state"],
+        deadline_ms=row["deadline"],
         question=question,
         ballots={ballot["agent"]: _choice(ballot["choice"]) for ballot in ballots},
         names={voter["agent"]: voter["name"] for voter in voters},

@@ -1,8 +1,9 @@
 """How ballots become an outcome, and when an outcome is certain. Pure: no clock, no rows.
 
 Order of judging: a veto, then the quorum, then the rule. Quorum counts participation (abstentions included), not
-approval. Ranked choice is instant run-off: the option with the fewest ballots goes; of several with the fewest, the one that
-had fewer in the latest earlier round in which they differ; still equal, the one listed last.
+approval; ballots that all weigh nothing decide nothing, whatever the quorum. Ranked choice is instant run-off: the
+option with the fewest ballots goes; of several with the fewest, the one that had fewer in the latest earlier round in
+which they differ; still equal, the one listed last.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def tally(question: Question, ballots: Mapping[int, Choice]) -> Verdict:
     base: dict[str, Any] = {"electorate": question.total, "cast": cast, "quorum": question.rule.quorum}
     if vetoes := [agent for agent, choice in ballots.items() if choice == VETO]:
         return Verdict("vetoed", None, {**base, "vetoes": len(vetoes)})
-    if cast < exact(question.rule.quorum) * question.total or not ballots:
+    if cast < exact(question.rule.quorum) * question.total or cast == 0:
         return Verdict("no_quorum", None, base)
     counted = {agent: choice for agent, choice in ballots.items() if choice != ABSTAIN}
     if question.rule.mode == "ranked":

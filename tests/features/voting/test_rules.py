@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyrankvote import Ballot, Candidate, instant_runoff_voting
 
 from hub.core.errors import HubError
 from hub.features.voting.contract import ABSTAIN, TWO_WAY, VETO, Rule
@@ -99,12 +100,31 @@ def test_majority_closes_as_soon_as_nothing_can_change_it(data: st.DataObject) -
 
 @given(st.data())
 def test_one_more_approval_never_hurts(data: st.DataObject) -> None:
-    question = data.draw(questions(modes=("majority", "supermajority")))
+    question = data.draw(questions(modes=("majority", "supermajority", "consensus")))
     ballots = {agent: "approve" if c == VETO else c for agent, c in some_ballots(data.draw, question).items()}
     if tally(question, ballots).state != "approved":
         return
     voter = data.draw(st.sampled_from(sorted(question.weights)))
     assert tally(question, {**ballots, voter: "approve"}).state == "approved"
+
+
+@given(st.data())
+def test_one_more_vote_for_the_leader_never_hurts_it(data: st.DataObject) -> None:
+    """Ranked choice is left out: instant run-off is known not to be monotone."""
+    question = data.draw(questions(modes=("plurality",)))
+    ballots = {agent: "a" if c == VETO else c for agent, c in some_ballots(data.draw, question).items()}
+    won = tally(question, ballots).outcome
+    if won is not None:
+        voter = data.draw(st.sampled_from(sorted(question.weights)))
+        assert tally(question, {**ballots, voter: won}).outcome == won
+
+
+@given(st.data())
+def test_ballots_without_weight_change_no_verdict(data: st.DataObject) -> None:
+    question = data.draw(questions(modes=("majority", "supermajority", "consensus", "plurality", "ranked")))
+    ballots = {agent: choice for agent, choice in some_ballots(data.draw, question).items() if choice != VETO}
+    heavy = {agent: choice for agent, choice in ballots.items() if question.weights[agent] > 0}
+    assert tally(question, ballots) == tally(question, heavy)
 
 
 def test_quorum_counts_participation_and_not_approval() -> None:
@@ -120,31 +140,62 @@ def test_ranked_ties_follow_the_written_rule() -> None:
     assert verdict.arithmetic["rounds"][0] == {"a": 2, "b": 1, "c": 1}
 
 
-def plain_run_off(options: tuple[str, ...], ballots: list[tuple[str, ...]]) -> str | None:
-    """An independent instant run-off for elections without ties; None when a tie shows up."""
-    standing = set(options)
-    while True:
-        counts = {o: sum(1 for b in ballots if next((x for x in b if x in standing), None) == o) for o in standing}
-        live = sum(counts.values())
-        if live == 0:
-            return None
-        best = max(counts, key=lambda o: counts[o])
-        if counts[best] * 2 > live:
-            return best
-        last = sorted(counts, key=lambda o: counts[o])
-        if counts[last[0]] == counts[last[1]]:
-            return None
-        standing.remove(last[0])
+def test_the_worked_example_of_the_guide() -> None:
+    question = Question(("red", "green", "blue"), Rule(mode="ranked"), dict.fromkeys(range(1, 5), 1), frozenset())
+    ballots: dict[int, Choice] = {1: ("red", "green"), 2: ("green", "red"), 3: ("blue", "green")}
+    assert not certain(question, ballots)
+    verdict = tally(question, {**ballots, 4: ("green",)})
+    assert verdict.outcome == "green"
+    assert verdict.arithmetic["rounds"] == [{"red": 1, "green": 2, "blue": 1}, {"red": 1, "green": 3}]
 
 
-@given(st.lists(st.permutations(OPTIONS).map(tuple), min_size=1, max_size=9))
-def test_ranked_agrees_with_a_plain_run_off_where_there_is_no_tie(ballots: list[tuple[str, ...]]) -> None:
-    expected = plain_run_off(OPTIONS, ballots)
-    if expected is None:
-        return
-    question = Question(OPTIONS, Rule(mode="ranked"), dict.fromkeys(range(len(ballots)), 1), frozenset())
-    cast: dict[int, Choice] = dict(enumerate(ballots))
-    assert tally(question, cast).outcome == expected
+FIVE = ("a", "b", "c", "d", "e")
+Election = list[tuple[int, tuple[str, ...]]]  # (weight, ranking), some rank only their first few
+
+
+def elections() -> st.SearchStrategy[Election]:
+    rankings = st.permutations(FIVE).flatmap(lambda order: st.integers(1, 5).map(lambda n: tuple(order[:n])))
+    return st.lists(st.tuples(st.integers(1, 9), rankings), min_size=1, max_size=12)
+
+
+def has_a_tie(election: Election) -> bool:
+    """Whether somewhere on the way two options are last with the same weight, or nobody is left to count."""
+    standing = set(FIVE)
+    while len(standing) > 1:
+        counts = dict.fromkeys(standing, 0)
+        for weight, ranking in election:
+            if first := next((option for option in ranking if option in standing), None):
+                counts[first] += weight
+        last, second = sorted(counts.values())[:2]
+        if last == second or not any(counts.values()):
+            return True
+        standing.remove(min(counts, key=lambda option: counts[option]))
+    return False
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@given(elections().filter(lambda election: not has_a_tie(election)))
+def test_ranked_agrees_with_pyrankvote_where_there_is_no_tie(election: Election) -> None:
+    candidates = {option: Candidate(option) for option in FIVE}
+    ballots = [Ballot([candidates[o] for o in ranking]) for weight, ranking in election for _ in range(weight)]
+    elected = instant_runoff_voting(list(candidates.values()), ballots).get_winners()
+    weights = {voter: weight for voter, (weight, _) in enumerate(election)}
+    question = Question(FIVE, Rule(mode="ranked", weighted=True), weights, frozenset())
+    verdict = tally(question, {voter: ranking for voter, (_, ranking) in enumerate(election)})
+    assert (verdict.state, verdict.outcome) == ("decided", elected[0].name)
+
+
+@given(elections())
+def test_a_ranked_tie_goes_out_by_the_earlier_rounds_then_by_the_list(election: Election) -> None:
+    """The written rule, checked on the arithmetic that every outcome carries."""
+    weights = {voter: weight for voter, (weight, _) in enumerate(election)}
+    question = Question(FIVE, Rule(mode="ranked", weighted=True), weights, frozenset())
+    rounds = tally(question, {voter: ranking for voter, (_, ranking) in enumerate(election)}).arithmetic["rounds"]
+    for number, (before, after) in enumerate(itertools.pairwise(rounds)):
+        [gone] = set(before) - set(after)
+        # fewest now, then fewest the round before, and so on; then the latest in the list
+        worst = min(before, key=lambda o: ([r[o] for r in rounds[number::-1]], -FIVE.index(o)))
+        assert gone == worst
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from pathlib import Path
 
 import pytest
 
 from hub.core.caller import Caller
-from hub.core.errors import Forbidden
+from hub.core.errors import Forbidden, HubError
 from hub.features.voting.contract import (
     AcceptAmendment,
     CastBallot,
@@ -21,11 +21,12 @@ from hub.features.voting.contract import (
     WithdrawProposal,
 )
 from hub.features.voting.rules import NotEligible, ProposalClosedAlready, ProposalNotFound
+from hub.kernel.agents.contract import RetireAgent
 from hub.kernel.inbox.contract import ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, UpdateMember
 from hub.server.timers import Clockwork
 from tests.mcp.conftest import Room, call, mcp_room, refused
-from tests.support.hubs import TestHub
+from tests.support.hubs import Clock, TestHub, running_hub
 
 pytestmark = pytest.mark.anyio
 __all__ = ["mcp_room"]
@@ -140,14 +141,61 @@ async def test_the_deadline_closes_it_by_the_clock(hub: TestHub) -> None:
     assert (await ada.call(GetProposal(room="build", proposal=made.id))).state == "approved"
 
 
-async def test_many_proposals_with_parallel_voters_all_close(hub: TestHub) -> None:
-    callers = await three(hub)
-    made = await asyncio.gather(
-        *(callers[0].call(OpenProposal(room="build", title=str(i), rule=Rule(mode="consensus"))) for i in range(60))
-    )
-    await asyncio.gather(*(vote(caller, proposal, "approve") for proposal in made for caller in callers))
-    states = {(await callers[0].call(GetProposal(room="build", proposal=p.id))).state for p in made}
-    assert states == {"approved"}
+async def test_a_ballot_after_the_deadline_is_refused_before_the_clock_has_counted(surface_hub: TestHub) -> None:
+    ada, ben, cy = await three(surface_hub)
+    made = await ada.call(OpenProposal(room="build", title="x", deadline_s=60))
+    await vote(ben, made, "approve")
+    surface_hub.clock.advance(61)
+    with pytest.raises(HubError, match="the deadline of p"):
+        await vote(cy, made, "reject")
+    for late in (
+        CloseProposal(room="build", proposal=made.id),
+        WithdrawProposal(room="build", proposal=made.id),
+        ProposeAmendment(room="build", proposal=made.id, title="y"),
+    ):
+        with pytest.raises(HubError, match="the deadline of p"):
+            await ada.call(late)
+    await surface_hub.app.dispatch.service(Clockwork).run_due()
+    done = await ada.call(GetProposal(room="build", proposal=made.id))
+    assert (done.state, [b.agent for b in done.ballots]) == ("approved", ["ben"])
+
+
+async def test_the_deadlines_of_several_rooms_are_kept_also_after_a_restart(tmp_path: Path) -> None:
+    clock = Clock()
+    async with running_hub(tmp_path, clock=clock) as hub:
+        ada, _ben, _cy = await three(hub)
+        await ada.call(CreateRoom(room="plan"))
+        made = [await ada.call(OpenProposal(room=r, title="x", deadline_s=60)) for r in ("build", "plan", "build")]
+        tokens = hub.tokens
+    clock.advance(61)
+    async with running_hub(tmp_path, clock=clock) as hub:
+        await hub.app.dispatch.service(Clockwork).run_due()
+        ada = await hub.caller(tokens["ada"])
+        for one in made:
+            assert (await ada.call(GetProposal(room=one.room, proposal=one.id))).state == "no_quorum"
+
+
+async def test_the_electorate_is_who_may_vote(surface_hub: TestHub) -> None:
+    ada, _ben, _cy = await three(surface_hub)
+    mute = await surface_hub.agent("mute", scopes=("room:read", "room:send"))
+    await mute.call(JoinRoom(room="build"))
+    gone = await surface_hub.agent("gone")
+    await gone.call(JoinRoom(room="build"))
+    await (await surface_hub.local()).call(RetireAgent(agent="gone"))
+    made = await ada.call(OpenProposal(room="build", title="x", rule=Rule(mode="consensus")))
+    assert set(made.missing) == {"ada", "ben", "cy"}
+    with pytest.raises(HubError, match="'mute' cannot vote here"):
+        await ada.call(OpenProposal(room="build", title="x", rule=Rule(veto=("mute",))))
+
+
+async def test_ballots_that_weigh_nothing_decide_nothing(surface_hub: TestHub) -> None:
+    ada, ben, _cy = await three(surface_hub)
+    await ada.call(UpdateMember(room="build", agent="ben", weight=0))
+    rule = Rule(mode="consensus", weighted=True)
+    made = await ada.call(OpenProposal(room="build", title="x", rule=rule))
+    await vote(ben, made, "approve")
+    done = await ada.call(CloseProposal(room="build", proposal=made.id))
+    assert (done.state, done.arithmetic["cast"]) == ("no_quorum", 0)
 
 
 async def test_agents_decide_through_their_tools(mcp_room: Room) -> None:
