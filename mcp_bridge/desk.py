@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 from hub.core.caller import Caller
 from hub.core.errors import CursorAhead, CursorInvalid, HubError, Invalid, listing
 from hub.core.operation import Request, Result
+from hub.core.visible import visible
 from hub.kernel.inbox.contract import AckInbox, CountUnread
 from hub.kernel.messages.contract import Message
 from hub.kernel.rooms.contract import ListRooms
@@ -22,12 +22,6 @@ MOST_PENDING: Final = 256
 MOST_READERS: Final = 10_000
 PAGE_BYTES: Final = 24 * 1024
 PATIENT_CLIENTS: Final = ("claude-code",)
-# control (but tab and newline), soft hyphen, bidi, zero-width (but the joiners scripts and emoji need), separators,
-# supplementary variation selectors and tags, with which text can be hidden
-_INVISIBLE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e01ef]"
-)
 
 
 class NoRoom(Invalid):
@@ -221,8 +215,3 @@ def line(message: Message) -> str:
     cut = f" [cut; history(message='{message.id}') reads on]" if message.truncated else ""
     text = visible(message.text).replace("\n", "\n    ")
     return f"[{message.id}] {message.room} {message.sender}{to}{kind}{reply}: {text}{cut}"
-
-
-def visible(text: str) -> str:
-    """Text with what a reader cannot see shown as escapes: control, bidi, zero-width, tag characters. Joiners stay."""
-    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text.replace("\r\n", "\n"))

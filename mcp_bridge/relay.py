@@ -16,7 +16,6 @@ import http.client
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from hub.core.slug import slug
 from hub.settings import default_home
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import QuietHours
@@ -224,12 +224,6 @@ def call_json(
 
 
 # --- who we are -----------------------------------------------------------------------------------------------------
-
-
-def slug(text: str) -> str:
-    """A valid name from any text."""
-    made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:40].strip("-._")
-    return made or "agent"
 
 
 def project_directory(environment: dict[str, str]) -> Path:

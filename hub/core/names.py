@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Annotated, Final, get_args
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, StringConstraints
 
-from hub.core.access import Kind
 from hub.core.errors import NotFound
+from hub.core.slug import RESERVED
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ROOM_PATTERN: Final = r"^(?:[a-z0-9][a-z0-9._-]{0,63}|@[0-9a-z]{1,13}-[0-9a-z]{1,13})$"
-KINDS: Final[tuple[str, ...]] = get_args(Kind)
 MODEL_KINDS: Final = frozenset({"code", "browser", "desktop", "external"})
-RESERVED: Final = frozenset({"me", "all", "hub", "system", "admin", "human", "here", "room", "queue", *KINDS})
 GENERAL: Final = "general"
 
 _NAME = re.compile(NAME_PATTERN)
@@ -44,13 +42,6 @@ def is_name(text: str) -> bool:
 def is_direct(room: str) -> bool:
     """Whether a room name denotes a direct conversation."""
     return room.startswith("@")
-
-
-def slug(text: str, *, fallback: str = "agent") -> str:
-    """A valid name made from any text, at most 48 characters: `My Project!` → `my-project`."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    made = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:48].rstrip("-._")
-    return made if made and made not in RESERVED else (f"{made}-1" if made else fallback)
 
 
 def _visible(text: str) -> str:

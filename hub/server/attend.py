@@ -1,7 +1,8 @@
 """Attending: one open connection that stands for a client process.
 
 While it is open the agent is online; when it breaks the agent is gone at once, so the roster shows no ghosts. It also
-brings wake-ups: `event: wake` whenever something concerns the agent. A wake-up carries no message.
+brings wake-ups: `event: wake` whenever something concerns the agent or a room grew that it set to wake it always.
+A wake-up carries no message.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hub.core.access import Principal
 from hub.core.errors import HubError, Invalid
 from hub.kernel.inbox.contract import CountUnread
 from hub.kernel.presence.presence import Reach
+from hub.kernel.rooms.handlers import loud_rooms
 from hub.log.log import HUB
 from hub.server.answers import send_problem
 from hub.server.security import Receive, Scope, Send
@@ -62,9 +64,10 @@ class _Attend:
         try:
             while not dispatch.draining.is_set():
                 stamp = dispatch.tails.stamp
+                loud = await self._hub.store.read(lambda tx: loud_rooms(tx, principal.agent))
                 count = await dispatch.run(principal, CountUnread(), limited=False)
                 await write(send, b"event: wake\ndata: " + orjson.dumps(count.model_dump()) + b"\n\n")
-                while not await dispatch.tails.wait([-principal.agent, HUB], stamp, HEARTBEAT_S):
+                while not await dispatch.tails.wait([-principal.agent, HUB, *loud], stamp, HEARTBEAT_S):
                     await write(send, b": still here\n\n")
                 if token:
                     await self._hub.authenticator.authenticate(token)

@@ -8,7 +8,7 @@ import click
 
 from hub.client import HubClient
 from hub.core.access import Scope
-from hub.core.names import KINDS
+from hub.core.slug import KINDS
 from hub.kernel.agents.contract import (
     IssueToken,
     ListAgents,

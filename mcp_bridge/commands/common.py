@@ -52,8 +52,3 @@ def table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in everything
     )
-
-
-def printable(text: str) -> str:
-    """Text from peers for a terminal: control characters made visible, so nothing can move the cursor."""
-    return "".join(c if c in "\n\t" or (c.isprintable()) else f"\\x{ord(c):02x}" for c in text)

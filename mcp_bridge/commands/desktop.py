@@ -12,9 +12,10 @@ from desktop_agent.assist import assist as carry
 from desktop_agent.clipboard import NoClipboard, SystemClipboard
 from desktop_agent.jobs import Job, RoomJobs
 from hub.client import HubClient
+from hub.core.visible import visible
 from hub.kernel.agents.contract import GetMe
 from hub.kernel.rooms.contract import JoinRoom
-from mcp_bridge.commands.common import printable, with_client
+from mcp_bridge.commands.common import with_client
 
 _LOOK_S = 0.3
 
@@ -67,7 +68,7 @@ async def _serve(jobs: RoomJobs, give_up_s: float, once: bool) -> None:
 def _agrees(job: Job) -> bool:
     """Show the message and ask. Blocks on purpose: nothing else may happen meanwhile."""
     text = job.message.text
-    click.echo(f"\n{job.message.sender} in {job.message.room}:\n{printable(text)}\n")
+    click.echo(f"\n{job.message.sender} in {job.message.room}:\n{visible(text)}\n")
     unseen = sum(not c.isprintable() and c not in "\n\t" for c in text)
     warning = f" It has {unseen} invisible characters." if unseen else ""
     return click.confirm(f"Put it on the clipboard, in place of what is there?{warning}")

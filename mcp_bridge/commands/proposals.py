@@ -7,6 +7,7 @@ from typing import Any, get_args
 import click
 
 from hub.client import HubClient
+from hub.core.visible import visible
 from hub.features.voting.contract import (
     AcceptAmendment,
     CastBallot,
@@ -19,7 +20,7 @@ from hub.features.voting.contract import (
     ProposeAmendment,
     WithdrawProposal,
 )
-from mcp_bridge.commands.common import json_option, printable, show, table, with_client
+from mcp_bridge.commands.common import json_option, show, table, with_client
 
 
 @click.group()
@@ -83,15 +84,15 @@ async def list_(client: HubClient, room: str, everything: bool, as_json: bool) -
 def text_of(proposal: Proposal) -> str:
     """A proposal for a terminal."""
     ballots = "\n".join(
-        f"  {b.agent}: {b.choice}" + (f" ({printable(b.reason)})" if b.reason else "") for b in proposal.ballots
+        f"  {b.agent}: {b.choice}" + (f" ({visible(b.reason)})" if b.reason else "") for b in proposal.ballots
     )
     outcome = f" → {proposal.outcome}" if proposal.outcome else ""
     amendments = "".join(
-        f"\n  amendment {a.amendment} by {a.by}{' (accepted)' if a.accepted else ''}: {printable(a.title or '')}"
+        f"\n  amendment {a.amendment} by {a.by}{' (accepted)' if a.accepted else ''}: {visible(a.title or '')}"
         for a in proposal.amendments
     )
     return (
-        f"{proposal.id} {printable(proposal.title)} [{', '.join(proposal.options)}; {proposal.rule.mode}]\n"
+        f"{proposal.id} {visible(proposal.title)} [{', '.join(proposal.options)}; {proposal.rule.mode}]\n"
         f"{proposal.state}{outcome}  {proposal.arithmetic or ''}\n{ballots}"
         + (f"\n  missing: {', '.join(proposal.missing)}" if proposal.state == "open" else "")
         + amendments

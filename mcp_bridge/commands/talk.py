@@ -9,12 +9,13 @@ import click
 import orjson
 
 from hub.client import HubClient
+from hub.core.visible import visible
 from hub.features.messages.contract import PostDirect, PostMessage
 from hub.features.search.contract import Search
 from hub.kernel.inbox.contract import PollInbox
 from hub.kernel.messages.contract import Message
 from hub.kernel.rooms.contract import GetRoom
-from mcp_bridge.commands.common import json_option, printable, show, with_client
+from mcp_bridge.commands.common import json_option, show, with_client
 
 
 @click.command()
@@ -67,7 +68,7 @@ def line(message: Message) -> str:
     where = message.room if message.channel == "general" else f"{message.room}/{message.channel}"
     to = f" → {', '.join(message.to)}" if message.to else ""
     kind = {"question": " ?", "answer": " ✓", "notice": " •"}.get(message.kind, "")
-    return f"{message.at[11:19]} [{where}] {message.sender}{to}{kind}: {printable(message.text)}  ({message.id})"
+    return f"{message.at[11:19]} [{where}] {message.sender}{to}{kind}: {visible(message.text)}  ({message.id})"
 
 
 @click.command()
@@ -93,9 +94,9 @@ def describe(event: dict[str, Any]) -> str:
     if kind == "message.posted" and event["tombstone"] is None:
         to = f" → {', '.join(data['to'])}" if data["to"] else ""
         mark = {"question": " ?", "answer": " ✓"}.get(data["kind"], "")
-        return f"{at} {actor}{to}{mark}: {printable(data['text'])}"
+        return f"{at} {actor}{to}{mark}: {visible(data['text'])}"
     extra = event["tombstone"] or ", ".join(f"{k}={v}" for k, v in data.items() if isinstance(v, str | int))
-    return f"{at} · {kind} by {actor} {printable(extra)}"
+    return f"{at} · {kind} by {actor} {visible(extra)}"
 
 
 @click.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from hub.core.visible import visible
+
 MOST: Final = 20
 TEXT_CHARS: Final = 6_000
 ALL_CHARS: Final = 48_000  # the client takes 1 MiB a line; a digest should not fill a context
@@ -37,7 +39,7 @@ def _long(entry: Mapping[str, Any]) -> bool:
 
 
 def _entry(entry: Mapping[str, Any], room: int) -> str:
-    text = visible(str(entry.get("text") or entry.get("tombstone") or ""))
+    text = visible(str(entry.get("text") or entry.get("tombstone") or "")).replace("\n", "\n    ")
     if len(text) > max(room, 200):
         text = text[: max(room, 200)] + f' … (cut: history(message="{entry["id"]}") has all of it)'
     kinds = [str(entry[name]) for name in ("kind", "intent", "priority") if entry.get(name) not in _USUAL]
@@ -56,8 +58,3 @@ def _advice(left: int, cursor: str | None) -> str:
         f"{more}Answer with the bridge tool send(text, reply_to=<id>), not with SendMessage. "
         f"Having read this, call {seen}: it tells the senders and shows what came since."
     )
-
-
-def visible(text: str) -> str:
-    """Control and direction-changing characters made visible."""
-    return "".join(c if c in "\n\t" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)

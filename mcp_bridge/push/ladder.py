@@ -68,11 +68,6 @@ def fresh(entries: Iterable[Entry], known: Collection[str]) -> list[Entry]:
     return [entry for entry in entries if entry["id"] not in known]
 
 
-def wakes(entries: Iterable[Entry], muted: Collection[str], *, quiet: bool) -> bool:
-    """Whether one of these may disturb: it concerns the agent, its room is not muted; in quiet hours only critical."""
-    return any(
-        entry.get("concerns_me")
-        and entry.get("room") not in muted
-        and (not quiet or entry.get("priority") == "critical")
-        for entry in entries
-    )
+def wakes(entries: Iterable[Entry], waking: Collection[str], *, quiet: bool) -> bool:
+    """Whether one of these may disturb: the hub says it may wake this agent; in quiet hours only critical ones."""
+    return any(entry["id"] in waking and (not quiet or entry.get("priority") == "critical") for entry in entries)

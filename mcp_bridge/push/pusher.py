@@ -6,9 +6,11 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from mcp_bridge.push.digest import MOST, digest
 from mcp_bridge.push.inbox_socket import InboxSocket, PushFailed
@@ -26,6 +28,15 @@ def local_minute() -> int:
     """Minutes after midnight, by this machine's clock."""
     now = datetime.now().astimezone()
     return now.hour * 60 + now.minute
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What goes into the session together; `cursor` acknowledges it, `reached` is where reading goes on."""
+
+    entries: Sequence[Mapping[str, Any]]
+    cursor: str | None
+    reached: str
 
 
 class Pusher:
@@ -50,6 +61,7 @@ class Pusher:
         self._minute = minute
         self._clock = clock
         self._known: OrderedDict[str, None] = OrderedDict()
+        self._after = ""  # pushed up to here; what was acknowledged counts by itself
         self._next_at = 0.0
         self._guard = threading.Lock()
         self._grown = threading.Event()
@@ -92,26 +104,45 @@ class Pusher:
         session = Session(waiting=self._waiting(), socket=self._inbox is not None)
         if choose(session) != "socket" or self._inbox is None:
             return False
-        page = self._read(f"/v1/inbox?limit={MOST}&wake=concerned&max_bytes=60000")
-        entries = fresh(page["messages"], self._known)
-        quiet = self._quiet.covers(self._minute())
-        if not wakes(entries, self._muted(entries), quiet=quiet) or self._waiting():
+        found = self._next()
+        if found is None or self._waiting():
             return False
-        whole = None if page.get("has_more") or page.get("gaps") else page["cursor"]
         try:
-            self._inbox.push(digest(self.agent, entries, whole, secrets.token_hex(4)))
+            self._inbox.push(digest(self.agent, found.entries, found.cursor, secrets.token_hex(4)))
         except PushFailed as error:
             self._note(f"the session's inbox socket failed ({error}); messages wait for the next tool call")
             return False
         finally:
             self._next_at = self._clock() + SPACING_S
-        self.shown(str(entry["id"]) for entry in entries)
+        self.shown(str(entry["id"]) for entry in found.entries)
+        self._after = found.reached
         return True
 
-    def _muted(self, entries: Iterable[Mapping[str, Any]]) -> set[str]:
-        """Rooms of these entries whose wake rule is `none` for this agent."""
-        rooms = {str(e["room"]) for e in entries if e.get("concerns_me") and not str(e["room"]).startswith("@")}
-        return {room for room in rooms if self._read(f"/v1/rooms/{room}").get("wake") == "none"}
+    def _next(self) -> Batch | None:
+        """The next page that may disturb now, without what this session has; None when there is none.
+
+        Pages that may not are passed over, so that a session far behind is still told what concerns it; then only
+        `poll` may acknowledge.
+        """
+        quiet = self._quiet.covers(self._minute())
+        after, whole = self._after, True
+        while True:
+            page = self._page(after)
+            entries = fresh(page["messages"], self._known)
+            if wakes(entries, page.get("waking", ()), quiet=quiet):
+                cursor = page["cursor"] if whole and not page.get("gaps") else None
+                return Batch(entries, cursor, page["cursor"])
+            if not page.get("has_more"):
+                return None
+            after, whole = page["cursor"], whole and not entries
+
+    def _page(self, after: str) -> Json:
+        where = f"/v1/inbox?limit={MOST}&wake=concerned&max_bytes=60000"
+        try:
+            return self._read(where + (f"&after={quote(after)}" if after else ""))
+        except ValueError:  # a cursor of a history that was restored or reset
+            self._after = ""
+            return self._read(where)
 
 
 def ids_in(result: Any) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from hub.core.visible import visible
 from hub.features.messages.contract import FindMessage, GetReceipts, ListMessages, ListQuestions
 from hub.kernel.agents.contract import GetMe
 from hub.kernel.rooms.contract import (
@@ -21,7 +22,7 @@ from hub.kernel.rooms.contract import (
     Room,
     UpdateMember,
 )
-from mcp_bridge.desk import Desk, brief, lines, visible
+from mcp_bridge.desk import Desk, brief, lines
 from mcp_bridge.toolbox import Answer, Args, tool
 
 Briefer = Callable[[Desk, Room], Awaitable[dict[str, Any]]]

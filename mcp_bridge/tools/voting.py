@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from hub.core.errors import Invalid
+from hub.core.visible import visible
 from hub.features.voting.contract import (
     AcceptAmendment,
     CastBallot,
@@ -19,7 +20,7 @@ from hub.features.voting.contract import (
     WithdrawProposal,
 )
 from hub.kernel.rooms.contract import Room
-from mcp_bridge.desk import Desk, visible
+from mcp_bridge.desk import Desk
 from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
 from mcp_bridge.tools.rooms import BRIEFERS
 

@@ -32,9 +32,40 @@ CLAIMS: Final = [
         (f"{SOCKET}::test_a_message_goes_one_way_only",),
         Mutant(
             "mcp_bridge/push/pusher.py",
-            '        self.shown(str(entry["id"]) for entry in entries)\n',
-            "",
+            "        self._after = found.reached\n",
+            "        self._known.clear()\n",
             f"{SOCKET}::test_a_message_goes_one_way_only",
+        ),
+    ),
+    Claim(
+        "reach-behind",
+        "A session with any number of unread messages is told what concerns it, and each message is pushed once.",
+        (
+            f"{SOCKET}::test_every_message_is_pushed_once_though_the_model_acknowledges_none",
+            f"{SOCKET}::test_what_concerns_a_session_far_behind_is_pushed_and_cannot_acknowledge_what_was_passed_over",
+            "tests/kernel/test_inbox.py::test_a_reader_far_behind_is_woken_by_what_concerns_it_and_reads_on_in_order",
+        ),
+        Mutant(
+            "mcp_bridge/push/pusher.py",
+            "            after, whole = page",
+            "            return None\n            after, whole = page",
+            f"{SOCKET}::test_what_concerns_a_session_far_behind_is_pushed_and_cannot_acknowledge_what_was_passed_over",
+        ),
+    ),
+    Claim(
+        "text-visible",
+        "No hidden character in a peer's text reaches a model or a terminal unseen; emoji and words stay as they are.",
+        (
+            "tests/kernel/test_visible.py::test_a_hidden_character_between_plain_ones_is_shown",
+            "tests/kernel/test_visible.py::test_a_visible_character_carries_at_most_one_hidden_one",
+            "tests/kernel/test_visible.py::test_emoji_and_words_of_many_scripts_stay",
+            "tests/push/test_ladder.py::test_no_line_of_a_text_can_pass_for_another_message",
+        ),
+        Mutant(
+            "hub/core/visible.py",
+            "\\U000e0000-\\U000e0fff",
+            "\\U000e0000-\\U000e00ff",
+            "tests/kernel/test_visible.py::test_a_hidden_character_between_plain_ones_is_shown",
         ),
     ),
     Claim(

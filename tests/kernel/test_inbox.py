@@ -91,6 +91,25 @@ async def test_the_wake_rule_all_lets_anything_end_it(hub: TestHub) -> None:
         assert len((await waiting).messages) == 1
 
 
+async def test_a_reader_far_behind_is_woken_by_what_concerns_it_and_reads_on_in_order(hub: TestHub) -> None:
+    ada, ben = await hub.agent("ada", "code"), await hub.agent("ben", "code")
+    await ada.call(CreateRoom(room="build", open_to="all"))
+    await ben.call(JoinRoom(room="build"))
+    for number in range(12):
+        await ada.call(PostMessage(room="build", text=f"by the way {number}"))
+    waiting = asyncio.create_task(ben.call(PollInbox(wait_s=20, wake="concerned", limit=5)))
+    await asyncio.wait({waiting}, timeout=0.1)
+    asked = await ada.call(PostMessage(room="build", text="you", to=("ben",)))
+    async with asyncio.timeout(5):
+        page = await waiting
+    assert [m.text for m in page.messages] == [f"by the way {number}" for number in range(5)]
+    assert page.waking == ()
+    later = await ben.call(ReadInbox(after=page.cursor, wake="concerned"))
+    assert [m.text for m in later.messages] == [f"by the way {number}" for number in range(5, 12)] + ["you"]
+    assert later.waking == (asked.id,)
+    assert len((await ben.call(ReadInbox())).messages) == 13, "reading after a cursor moves nothing"
+
+
 async def test_a_first_direct_message_wakes_somebody_who_waits(hub: TestHub) -> None:
     ada, ben = await hub.agent("ada", "code"), await hub.agent("ben", "code")
     waiting = asyncio.create_task(ben.call(PollInbox(wait_s=20)))

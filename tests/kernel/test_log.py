@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hub.core.cursor import Mark, decode, encode
 from hub.core.errors import CursorInvalid, NotFound
-from hub.core.names import make_id, slug, split_id
+from hub.core.names import make_id, split_id
+from hub.core.slug import RESERVED, slug
 from hub.features.messages.contract import PostMessage
 from hub.kernel.inbox.contract import ReadEvents
 from hub.kernel.rooms.contract import CreateRoom
@@ -56,7 +57,7 @@ def test_an_id_comes_back_as_it_went(log: int, seq: int) -> None:
 def test_a_slug_is_always_a_valid_name(text: str) -> None:
     import re
 
-    from hub.core.names import NAME_PATTERN, RESERVED
+    from hub.core.names import NAME_PATTERN
 
     made = slug(text)
     assert re.match(NAME_PATTERN, made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -86,7 +88,7 @@ def test_taking_the_socket_leaves_no_token_for_children() -> None:
 def test_a_socket_that_is_gone_fails_and_the_message_is_not_counted_as_shown(tmp_path: Path) -> None:
     with pytest.raises(PushFailed):
         InboxSocket(str(tmp_path / "gone"), "secret").push("hello")
-    page = {"messages": [{"id": "m1-1", "room": "@1", "from": "ada", "text": "x", "concerns_me": True}], "cursor": "c"}
+    page = {"messages": [entry(1)], "cursor": "c", "waking": ["m1-1"]}
     notes: list[str] = []
     pusher = Pusher(InboxSocket(str(tmp_path / "gone"), "t"), lambda _path: page, lambda: False, notes.append)
     assert [pusher.once(), pusher.once()] == [False, False]
@@ -94,12 +96,58 @@ def test_a_socket_that_is_gone_fails_and_the_message_is_not_counted_as_shown(tmp
 
 
 def test_a_message_goes_one_way_only(inbox: Inbox) -> None:
-    page = {"messages": [{"id": "m1-1", "room": "@1", "from": "ada", "text": "x", "concerns_me": True}], "cursor": "c"}
+    page = {"messages": [entry(1)], "cursor": "c", "waking": ["m1-1"]}
     waiting = True
     pusher = Pusher(InboxSocket(inbox.path, "t"), lambda _path: page, lambda: waiting, print)
     assert not pusher.once(), "an open call brings it"
     waiting = False
     assert [pusher.once(), pusher.once()] == [True, False]
+
+
+def entry(number: int) -> dict[str, Any]:
+    return {"id": f"m1-{number}", "room": "build", "from": "ada", "text": f"word {number}"}
+
+
+class Log:
+    """A hub's inbox of `count` messages; those in `waking` may wake. Cursors are numbers."""
+
+    def __init__(self, count: int, waking: set[int]) -> None:
+        self.count, self.waking = count, waking
+
+    def read(self, path: str) -> dict[str, Any]:
+        query = parse_qs(urlsplit(path).query)
+        start, limit = int(query.get("after", ["0"])[0]), int(query["limit"][0])
+        numbers = range(start + 1, min(start + limit, self.count) + 1)
+        return {
+            "messages": [entry(n) for n in numbers],
+            "cursor": str(numbers[-1] if numbers else start),
+            "has_more": numbers.stop <= self.count,
+            "waking": [f"m1-{n}" for n in numbers if n in self.waking],
+        }
+
+
+def pushed(inbox: Inbox) -> list[str]:
+    return re.findall(r"^id (m1-\d+) from", "\n".join(inbox.texts), re.MULTILINE)
+
+
+def test_every_message_is_pushed_once_though_the_model_acknowledges_none(inbox: Inbox) -> None:
+    log = Log(0, set(range(1, 101)))
+    pusher = Pusher(InboxSocket(inbox.path, "t"), log.read, lambda: False, print)
+    for count in range(1, 101):
+        log.count = count
+        assert pusher.once()
+    eventually_sync(lambda: len(inbox.texts) == 100)
+    assert pushed(inbox) == [f"m1-{n}" for n in range(1, 101)]
+
+
+def test_what_concerns_a_session_far_behind_is_pushed_and_cannot_acknowledge_what_was_passed_over(inbox: Inbox) -> None:
+    log = Log(90, {85})
+    pusher = Pusher(InboxSocket(inbox.path, "t"), log.read, lambda: False, print)
+    assert pusher.once()
+    assert not pusher.once()
+    eventually_sync(lambda: inbox.texts)
+    assert "m1-85" in pushed(inbox)
+    assert "ack=" not in inbox.texts[0]
 
 
 class Session:
@@ -173,6 +221,10 @@ def test_what_only_went_into_the_socket_is_never_reported_as_seen(tmp_path: Path
         assert not polled.get("messages"), "pushed and acknowledged: not again"
         assert state() == "seen"
         assert len(inbox.texts) == 1
+        session.call("join", room="proj", wake="all")
+        hub("POST", "/v1/rooms/proj/messages", text="by the way")
+        eventually_sync(lambda: len(inbox.texts) == 2, what="a room set to wake always wakes")
+        assert "by the way" in inbox.texts[1]
     finally:
         session.close()
         world.end()

@@ -33,6 +33,11 @@ class Inbox(Result):
     has_more: bool = False
     unread: int = Field(description="Messages by others not yet acknowledged, exact to 100; 101 means more.")
     gaps: tuple[Gap, ...] = ()
+    waking: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda v: not v,
+        description="With wake=concerned: ids of the entries that may wake you, by your wake rule in each room.",
+    )
     wakes: bool = Field(default=True, exclude=True, description="Whether something here may end a wait.")
 
     def settled(self) -> bool:
@@ -43,10 +48,13 @@ class ReadInbox(Request[Inbox]):
     """What is new for you, without moving anything; waits up to `wait_s` for something."""
 
     room: RoomName | None = None
+    after: CursorText | None = Field(default=None, description="Read as if everything up to here were acknowledged.")
     limit: int = Field(default=50, ge=1, le=500)
     wait_s: WaitS = 0
     wake: Literal["all", "concerned"] = Field(
-        default="all", description="What ends the waiting: anything, or what concerns you by your wake rule."
+        default="all",
+        description="What ends the waiting: anything, or what concerns you by your wake rule. With `concerned`, rooms "
+        "that you told never to wake you are left out.",
     )
     max_bytes: int = Field(
         default=1_000_000, ge=1024, le=4_000_000, description="Longer texts are cut and marked truncated."

@@ -53,9 +53,11 @@ class RoomEntries:
         return any(entry.concerns_me for entry in self.entries)
 
 
-def read_inbox(tx: Tx, call: Call, logs: Sequence[int], limit: int, max_bytes: int) -> Inbox:
-    """One page of the inbox over these streams, with the cursor that acknowledges exactly it."""
-    rooms = [_room_entries(tx, call, log, limit) for log in logs]
+def read_inbox(
+    tx: Tx, call: Call, logs: Sequence[int], limit: int, max_bytes: int, after: Mapping[int, Mark] | None = None
+) -> Inbox:
+    """One page of the inbox over these streams, with the cursor that acknowledges exactly it (and what is before)."""
+    rooms = [_room_entries(tx, call, log, limit, (after or {}).get(log)) for log in logs]
     taken, cut = _take_turns(rooms, limit, max_bytes)
     marks = [_mark(room, taken.get(room.log, [])) for room in rooms]
     unread = min(sum(_unread(tx, call, room) for room in rooms), COUNTED + 1)
@@ -86,8 +88,10 @@ def readable(tx: Tx, agent: int, marks: Mapping[int, Mark]) -> dict[int, Mark]:
     return {log: mark for log, mark in marks.items() if log in known}
 
 
-def _room_entries(tx: Tx, call: Call, log: int, limit: int) -> RoomEntries:
+def _room_entries(tx: Tx, call: Call, log: int, limit: int, after: Mark | None) -> RoomEntries:
     stream, position = load_stream(tx, log), load_position(tx, call.agent, log)
+    if after is not None and after.epoch == stream.epoch:
+        position = Position(max(position.acked, min(after.seq, stream.head)), position.offered)
     gap = trimmed(stream, position.acked) if position.acked < stream.floor else None
     if position.acked >= stream.head:
         return RoomEntries(log, stream.epoch, position, (), stream.head, False, gap)

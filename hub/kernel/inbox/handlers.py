@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
@@ -34,6 +35,9 @@ from hub.log.handler import handles
 from hub.log.log import Stream, load_stream, read_events
 from hub.storage.interface import Tx
 
+LATER_PAGES: Final = 10
+LATER_BYTES: Final = 4_000_000
+
 
 @handles(READ)
 def read(tx: Tx, call: Call, request: ReadInbox) -> Inbox:
@@ -52,21 +56,39 @@ def _read(tx: Tx, call: Call, request: ReadInbox | PollInbox) -> Inbox:
         only = enter(tx, call, request.room).log
         logs = [log for log in logs if log == only]
     call.watch(-call.agent)
-    page = read_inbox(tx, call, logs, request.limit, request.max_bytes)
+    after = None
+    rules = {log: wake_of(tx, log, call.agent) for log in logs} if request.wake == "concerned" else {}
+    if isinstance(request, ReadInbox):
+        logs = [log for log in logs if rules.get(log) != "none"]
+        after = decode(request.after) if request.after else None
+    page = read_inbox(tx, call, logs, request.limit, request.max_bytes, after)
     if request.wake == "all":
         call.watch(*logs)
         return page
-    rules = {log: wake_of(tx, log, call.agent) for log in logs}
     call.watch(*(log for log, rule in rules.items() if rule == "all"))
-    return page.model_copy(update={"wakes": _wakes(tx, page, rules)})
+    waking = _waking(tx, page, rules)
+    wakes = bool(waking) or _wakes_later(tx, call, page, logs, rules)
+    return page.model_copy(update={"wakes": wakes, "waking": waking})
 
 
-def _wakes(tx: Tx, page: Inbox, rules: Mapping[int, str]) -> bool:
-    """Whether anything on the page may end a wait under the member's own wake rules."""
+def _wakes_later(tx: Tx, call: Call, page: Inbox, logs: list[int], rules: Mapping[int, str]) -> bool:
+    """Whether a later page may end the wait: somebody far behind is still told what concerns it."""
+    for _ in range(LATER_PAGES):
+        if not page.has_more:
+            return False
+        page = read_inbox(tx, call, logs, 500, LATER_BYTES, decode(page.cursor))
+        if _waking(tx, page, rules):
+            return True
+    return page.has_more  # so much waits that it is time to look
+
+
+def _waking(tx: Tx, page: Inbox, rules: Mapping[int, str]) -> tuple[str, ...]:
+    """Entries of the page that may end a wait under the member's own wake rules."""
     by_name = {load_stream(tx, log).name: rule for log, rule in rules.items()}
-    return any(
-        (entry.concerns_me and by_name.get(entry.room, "concerned") != "none") or by_name.get(entry.room) == "all"
+    return tuple(
+        entry.id
         for entry in page.messages
+        if (entry.concerns_me and by_name.get(entry.room, "concerned") != "none") or by_name.get(entry.room) == "all"
     )
 
 

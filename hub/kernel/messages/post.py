@@ -10,7 +10,8 @@ from typing import Final
 from hub.core.call import Call
 from hub.core.errors import Invalid, NotMembers, listing, nearest
 from hub.core.event import Placed
-from hub.core.names import KINDS, NAME_PATTERN, is_direct, make_id
+from hub.core.names import NAME_PATTERN, is_direct, make_id
+from hub.core.slug import KINDS
 from hub.kernel.agents.project import find_agent, load_agent
 from hub.kernel.inbox.receipts import MOST_RECIPIENTS, add_delivery, mark_answered
 from hub.kernel.messages.contract import MessagePosted

@@ -8,8 +8,9 @@ import hashlib
 from hub.core.access import Access, lower
 from hub.core.call import Call
 from hub.core.errors import AgentNotFound, Conflict, Forbidden, NameTaken, RoomNotFound
-from hub.core.names import GENERAL, RESERVED, is_direct, is_name
+from hub.core.names import GENERAL, is_direct, is_name
 from hub.core.operation import Done
+from hub.core.slug import RESERVED
 from hub.core.times import rfc3339
 from hub.kernel.agents.project import find_agent, load_agent, need_agent
 from hub.kernel.inbox.positions import start_at, unread_count
@@ -380,6 +381,17 @@ def set_wake(tx: Tx, log: int, agent: int, wake: Wake) -> None:
         log=log,
         wake=wake,
     )
+    tx.wake(-agent)  # a session that attends waits for other rooms from now on
+
+
+def loud_rooms(tx: Tx, agent: int) -> list[int]:
+    """Streams of the rooms where the member asked to be woken by everything."""
+    rows = tx.rows(
+        "select preference.log from preference join member on member.log = preference.log"
+        " and member.agent = preference.agent where preference.agent = :agent and wake = 'all'",
+        agent=agent,
+    )
+    return [row[0] for row in rows]
 
 
 def view(tx: Tx, call: Call, member: MemberState) -> Member:
