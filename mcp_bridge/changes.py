@@ -15,6 +15,7 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, ServerEvent
 
 from hub.app import HubApp
+from hub.features.kanban.project import board_head
 from hub.kernel.rooms.project import load_members
 from hub.log.log import load_stream
 from hub.storage.interface import Tx
@@ -66,7 +67,7 @@ async def follow(hub: HubApp, bus: MemberBus, legacy: LegacySubscriptions) -> No
     grown = asyncio.Event()
     tails = hub.dispatch.tails
     tails.listen(grown)
-    seen = tails.stamp
+    seen, boards = tails.stamp, dict[int, int]()
     try:
         while True:
             await grown.wait()
@@ -77,7 +78,7 @@ async def follow(hub: HubApp, bus: MemberBus, legacy: LegacySubscriptions) -> No
             if not listening:
                 continue
             try:
-                await _tell(hub, bus, legacy, topics, listening)
+                await _tell(hub, bus, legacy, topics, listening, boards)
             except Exception:  # one failed round costs wake-ups, never the next rounds
                 log.exception("change notifications failed once")
     finally:
@@ -85,23 +86,37 @@ async def follow(hub: HubApp, bus: MemberBus, legacy: LegacySubscriptions) -> No
 
 
 async def _tell(
-    hub: HubApp, bus: MemberBus, legacy: LegacySubscriptions, topics: list[int], listening: set[int]
+    hub: HubApp,
+    bus: MemberBus,
+    legacy: LegacySubscriptions,
+    topics: list[int],
+    listening: set[int],
+    boards: dict[int, int],
 ) -> None:
-    changed = await hub.store.read(lambda tx: _changed(tx, topics, listening))
+    changed = await hub.store.read(lambda tx: _changed(tx, topics, listening, boards))
     for uris, agents in changed:
         bus.tell(uris, agents)
         for uri in uris:
             await legacy.updated(uri, agents)
 
 
-def _changed(tx: Tx, topics: list[int], listening: set[int]) -> list[tuple[list[str], set[int]]]:
-    """Per grown room its resources and the listening members; last, whose inboxes grew."""
+def _changed(
+    tx: Tx, topics: list[int], listening: set[int], boards: dict[int, int]
+) -> list[tuple[list[str], set[int]]]:
+    """Per grown room its resources and the listening members; last, whose inboxes grew.
+
+    `boards` keeps how far each board was when its readers were last told; messages do not wake them.
+    """
     found: list[tuple[list[str], set[int]]] = []
     for topic in (topic for topic in topics if topic > 1):  # 1 is the hub's own log, below 0 are agents
         stream = load_stream(tx, topic)
         if stream.kind in ("room", "dm"):
             members = {member.agent for member in load_members(tx, topic)} & listening
             if members:
-                found.append(([f"room://{stream.name}", f"room://{stream.name}/events"], members))
+                uris = [f"room://{stream.name}", f"room://{stream.name}/events"]
+                if (board := board_head(tx, topic)) != boards.get(topic, 0):
+                    boards[topic] = board
+                    uris.append(f"room://{stream.name}/board")
+                found.append((uris, members))
     everyone = {agent for _, agents in found for agent in agents}
     return [*found, ([INBOX], everyone)] if everyone else []

@@ -49,6 +49,17 @@ TOOLS: Final[dict[str, str]] = {
     "tasks.extend": "task",
     "tasks.release": "task",
     "tasks.cancel": "task",
+    "board.get": "board",
+    "board.next": "board",
+    "board.take": "board",
+    "cards.add": "board",
+    "cards.get": "board",
+    "cards.update": "board",
+    "cards.move": "board",
+    "cards.claim": "board",
+    "cards.check": "board",
+    "cards.comment": "board",
+    "cards.history": "board",
 }
 
 # operation -> why no tool offers it
@@ -83,6 +94,9 @@ NOT_FOR_AGENTS: Final[dict[str, str]] = {
     "queues.resume": "queue settings are for people and scripts",
     "queues.dead": "dead letters are for people and scripts",
     "tasks.redrive": "dead letters are for people and scripts",
+    "board.configure": "columns and limits are for people and scripts; a room template sets them",
+    "board.export": "documents are for people and scripts; agents read room://{room}/board",
+    "board.import": "documents are for people and scripts",
 }
 
 

@@ -12,6 +12,7 @@ from mcp_types import Resource
 from hub.core.caller import Caller
 from hub.core.errors import HubError, NotFound
 from hub.core.operation import Request, Result
+from hub.features.kanban.contract import GetBoard
 from hub.features.messages.contract import GetMessage
 from hub.kernel.inbox.contract import Inbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import GetRoom, ListRooms
@@ -66,6 +67,11 @@ def add_resources(server: BridgeServer) -> None:
     async def room_events(room: str, context: Context[Any, Any], cursor: str = "") -> str:
         """A page of events after a cursor, oldest first."""
         return _json(await answer(context, ReadEvents(room=room, cursor=cursor or None, limit=50)))
+
+    @server.resource("room://{room}/board", mime_type=JSON, title="A room's board")
+    async def room_board(room: str, context: Context[Any, Any]) -> str:
+        """Columns and cards."""
+        return _json(await answer(context, GetBoard(room=room)))
 
     @server.resource("room://{room}/messages/{message}", mime_type=JSON, title="A message")
     async def room_message(room: str, message: str, context: Context[Any, Any]) -> str:

@@ -21,6 +21,7 @@ ALL = [
     "hub.features.voting",
     "hub.features.jobs",
     "hub.features.queues",
+    "hub.features.kanban",
 ]
 
 
@@ -43,7 +44,8 @@ def load_registry() -> Registry:
 
 
 def load_contracts() -> Registry:
-    """All operations as a client needs them: contracts only."""
+    """All operations as a client needs them: contracts, and rules for the errors they declare."""
+    _modules("rules")
     operations: list[AnyOperation] = []
     for module in _modules("contract"):
         operations += getattr(module, "OPERATIONS", [])

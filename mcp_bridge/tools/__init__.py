@@ -9,6 +9,7 @@ FILES: Final = [
     "messages",
     "voting",
     "queues",
+    "kanban",
 ]
 
 

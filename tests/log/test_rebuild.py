@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hub import features
 from hub.core.errors import HubError
 from hub.core.operation import Request
+from hub.features.kanban.contract import AddCard, ClaimCard, CommentCard, MoveCard, UpdateCard
 from hub.features.messages.contract import (
     AcceptAnswer,
     EditMessage,
@@ -70,12 +71,13 @@ async def random_history(hub: TestHub, seed: int, steps: int) -> None:
             result: Any = await callers[who].call(request)
         except HubError:
             continue
-        if isinstance(request, PostMessage | OpenProposal):
+        if isinstance(request, PostMessage | OpenProposal | AddCard):
             ids[room].append(result.id)
 
 
 def random_request(dice: random.Random, room: str, names: list[str], ids: list[str]) -> Request[Any]:
     some = dice.choice(ids) if ids else "m1-1"
+    card = dice.choice([i for i in ids if i.startswith("c")] or ["c1-1"])
     props = [i for i in ids if i.startswith("p")] or ["p1-1"]
     return dice.choice(
         [
@@ -101,6 +103,11 @@ def random_request(dice: random.Random, room: str, names: list[str], ids: list[s
             WithdrawProposal(room=room, proposal=dice.choice(props)),
             IssueToken(agent=dice.choice(names)),
             RetireAgent(agent="nobody"),
+            AddCard(room=room, title="!", blocked_by=dice.choice([(), (card,)]), column=dice.choice([None, "review"])),
+            ClaimCard(room=room, card=card, column="in_progress"),
+            MoveCard(room=room, card=card, version=dice.randint(1, 3), column="done"),
+            UpdateCard(room=room, card=card, version=dice.randint(1, 3), archived=True, labels=("x",), due=None),
+            CommentCard(room=room, card=card, text="hm"),
         ]
     )
 

@@ -116,3 +116,15 @@ async def test_a_member_that_left_hears_nothing_any_more(room: Room) -> None:
         await call(ben, "send", text="mine", room="own")
         await eventually(lambda: "room://own" in ear.heard)
         assert "room://build" not in ear.heard
+
+
+async def test_a_reader_of_the_board_hears_of_cards_and_not_of_messages(room: Room) -> None:
+    ada = await room.agent("ada")
+    async with listening(room, "ben", "room://build", "room://build/board") as (ben, ear):
+        await call(ada, "join", room="build")
+        await call(ben, "join", room="build")
+        await call(ada, "send", text="x")
+        await eventually(lambda: "room://build" in ear.heard)
+        assert "room://build/board" not in ear.heard
+        await call(ada, "board", action="add", title="Write it down")
+        await eventually(lambda: "room://build/board" in ear.heard)
