@@ -60,6 +60,11 @@ TOOLS: Final[dict[str, str]] = {
     "cards.check": "board",
     "cards.comment": "board",
     "cards.history": "board",
+    "files.share": "file",
+    "files.list": "file",
+    "files.get": "file",
+    "files.read": "file",
+    "files.delete": "file",
 }
 
 # operation -> why no tool offers it

@@ -15,6 +15,7 @@ ALL = [
     "hub.kernel.inbox",
     "hub.kernel.agents",
     "hub.kernel.rooms",
+    "hub.kernel.files",
     "hub.features.messages",
     "hub.features.search",
     "hub.features.waits",
@@ -22,6 +23,7 @@ ALL = [
     "hub.features.jobs",
     "hub.features.queues",
     "hub.features.kanban",
+    "hub.features.files",
 ]
 
 
