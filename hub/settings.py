@@ -58,10 +58,6 @@ class Settings:
     writes_per_s: float = 200
     write_burst: float = 1000
     idle_stop_s: float = 0
-    files_dir: str = ""
-    file_bytes: int = 25 * 1024 * 1024
-    room_files_bytes: int = 1024 * 1024 * 1024
-    body_idle_s: float = 10
     log_level: str = "info"
     github_token: str = field(default="", repr=False)
 

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rooms": ("mcp_bridge.commands.rooms:rooms", "List, create, join and change rooms."),
     "proposals": ("mcp_bridge.commands.proposals:proposals", "Open, vote on and close decisions."),
     "board": ("mcp_bridge.commands.board:board", "A room's board: cards, who does what, what comes next."),
+    "queues": ("mcp_bridge.commands.queues:queues", "Hand out work, do it, look after queues."),
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),
     "desktop": ("mcp_bridge.commands.desktop:desktop", "Bring a chat window without MCP into the room."),
     "doctor": ("mcp_bridge.commands.doctor:doctor", "Check that everything works, with a fix for what does not."),

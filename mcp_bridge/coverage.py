@@ -60,11 +60,9 @@ TOOLS: Final[dict[str, str]] = {
     "cards.check": "board",
     "cards.comment": "board",
     "cards.history": "board",
-    "files.share": "file",
-    "files.list": "file",
-    "files.get": "file",
-    "files.read": "file",
-    "files.delete": "file",
+    "tasks.collect": "task",
+    "workers.set": "task",
+    "workers.remove": "task",
 }
 
 # operation -> why no tool offers it
@@ -96,6 +94,9 @@ NOT_FOR_AGENTS: Final[dict[str, str]] = {
     "questions.accept": "people accept in the dashboard; agents answer in the thread",
     "queues.get": "programs wait here; agents claim",
     "queues.pause": "queue settings are for people and scripts",
+    "queues.drain": "queue settings are for people and scripts",
+    "workers.list": "the state of workers is for people and scripts",
+    "queues.redrive": "dead letters are for people and scripts",
     "queues.resume": "queue settings are for people and scripts",
     "queues.dead": "dead letters are for people and scripts",
     "tasks.redrive": "dead letters are for people and scripts",

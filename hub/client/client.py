@@ -7,7 +7,7 @@ import json
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
@@ -16,10 +16,12 @@ from urllib.parse import quote
 import httpx2
 
 from hub import features
+from hub.client.fanout import Outcome, fan_out
 from hub.core.errors import ERRORS, HubError, HubUnreachable, Unavailable
 from hub.core.operation import AnyOperation, Registry, Request, Result
 
 R = TypeVar("R", bound=Result)
+T = TypeVar("T")
 _TRIES: Final = 6
 _registry: list[Registry] = []
 
@@ -165,6 +167,10 @@ class HubClient:
                 yield event
             cursor = page.cursor
 
+    def map(self, queue: str, bodies: Iterable[Any], **options: Any) -> AsyncIterator[Outcome]:
+        """One task per body over a queue; outcomes as they end, failed ones too. Options: see `fan_out`."""
+        return fan_out(self, queue, bodies, **options)
+
 
 class SyncHubClient:
     """The same client for scripts without asyncio: every call blocks."""
@@ -191,10 +197,16 @@ class SyncHubClient:
 
     def tail(self, room: str, cursor: str | None = None) -> Iterator[dict[str, Any]]:
         """Events of a room as they happen; see `HubClient.tail`."""
-        events = self._client.tail(room, cursor)
+        return self._each(self._client.tail(room, cursor))
+
+    def map(self, queue: str, bodies: Iterable[Any], **options: Any) -> Iterator[Outcome]:
+        """One task per body over a queue; see `HubClient.map`."""
+        return self._each(self._client.map(queue, bodies, **options))
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
         while True:
             try:
-                yield self._runner.run(anext(events))  # type: ignore[arg-type]
+                yield self._runner.run(anext(items))  # type: ignore[arg-type]
             except StopAsyncIteration:
                 return
 

@@ -15,7 +15,6 @@ ALL = [
     "hub.kernel.inbox",
     "hub.kernel.agents",
     "hub.kernel.rooms",
-    "hub.kernel.files",
     "hub.features.messages",
     "hub.features.search",
     "hub.features.waits",
@@ -23,7 +22,6 @@ ALL = [
     "hub.features.jobs",
     "hub.features.queues",
     "hub.features.kanban",
-    "hub.features.files",
 ]
 
 

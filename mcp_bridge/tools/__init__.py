@@ -10,7 +10,6 @@ FILES: Final = [
     "voting",
     "queues",
     "kanban",
-    "files",
 ]
 
 

@@ -7,18 +7,33 @@ from typing import Final
 from tests.claims.claim import Claim, Mutant
 
 QUEUES: Final = "tests/features/queues/test_queues.py"
+HISTORY: Final = "tests/features/queues/test_history.py::test_every_history_agrees_with_the_model"
 LATE: Final = f"{QUEUES}::test_a_dead_workers_task_goes_on_elsewhere_and_its_late_answer_is_refused"
 CLOCK: Final = f"{QUEUES}::test_within_a_second_the_clock_returns_lapsed_tasks_and_wakes_who_waits"
 IN_LINE: Final = f"{QUEUES}::test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting"
 HUNG_UP: Final = "tests/server/test_waiting.py::test_a_worker_that_hung_up_while_it_waited_is_handed_nothing"
 OVERTAKEN: Final = f"{QUEUES}::test_a_bulk_task_is_overtaken_only_by_tasks_at_most_600_s_younger"
 
+PUSH: Final = "tests/features/queues/test_push.py"
+STRATEGIES: Final = "tests/features/queues/test_strategies.py"
+KILLED: Final = (
+    "tests/acceptance/test_load_balanced_queries.py"
+    "::test_two_of_five_workers_die_and_every_query_has_exactly_one_accepted_result"
+)
+FANOUT: Final = "tests/features/queues/test_fanout.py"
+GROUPS: Final = (
+    "tests/features/queues/test_pull.py::test_tasks_of_a_group_run_one_at_a_time_in_order_and_others_pass_them"
+)
+FAILOVER: Final = f"{PUSH}::test_a_dead_workers_task_runs_elsewhere_within_its_lease_and_a_second"
+BREAKER: Final = f"{PUSH}::test_a_breaker_opens_after_three_failures_probes_once_and_closes"
+WEIGHTED: Final = f"{STRATEGIES}::test_weighted_shares_are_within_five_percent_over_ten_thousand_assignments"
+
 CLAIMS: Final = [
     Claim(
         "P7",
         "A task has at most one unexpired lease; a stale token has no effect.",
-        (LATE, f"{QUEUES}::test_no_task_is_lost_or_held_twice_in_any_history"),
-        Mutant("hub/features/queues/rules.py", 'lease.token == token != "" and lease.agent == agent and ', "", LATE),
+        (LATE, HISTORY, f"{QUEUES}::test_no_task_is_lost_or_held_twice_in_any_history"),
+        Mutant("hub/features/queues/rules.py", 'lease.token == token != "" and lease.agent == agent and ', "", HISTORY),
     ),
     Claim(
         "P8",
@@ -50,5 +65,56 @@ CLAIMS: Final = [
         "A task is overtaken only by tasks enqueued less than its slack later.",
         (OVERTAKEN,),
         Mutant("hub/features/queues/rules.py", '"bulk": 600_000', '"bulk": 6_000_000', OVERTAKEN),
+    ),
+    Claim(
+        "P7-groups",
+        "Tasks of a group run one at a time in the order they came; a failed one holds its group.",
+        (GROUPS, HISTORY),
+        Mutant("hub/features/queues/tasks.py", "and earlier.seq < task.seq))", "and earlier.seq < 0))", GROUPS),
+    ),
+    Claim(
+        "P7-push",
+        "A push queue assigns each task to one worker; what it does not start in time, or drops, goes to another.",
+        (
+            FAILOVER,
+            f"{PUSH}::test_an_assignment_that_is_not_started_moves_on_with_its_reason",
+            f"{PUSH}::test_a_task_is_assigned_at_once_and_only_its_worker_can_claim_it",
+        ),
+        Mutant("hub/features/queues/workers.py", "if worker.agent != last]", "if worker.agent == last]", FAILOVER),
+    ),
+    Claim(
+        "P7-breaker",
+        "Three failures in a row take a worker out; one probe decides whether it comes back.",
+        (BREAKER, f"{STRATEGIES}::test_three_failures_open_a_breaker_and_one_probe_decides"),
+        Mutant(
+            "hub/features/queues/strategies.py",
+            '(state == "half_open" and load == 0)',
+            '(state == "half_open")',
+            BREAKER,
+        ),
+    ),
+    Claim(
+        "P7-shares",
+        "`weighted` keeps shares within 5 % of the weights; `least_loaded` loads never differ by more than one.",
+        (
+            WEIGHTED,
+            f"{STRATEGIES}::test_least_loaded_loads_never_differ_by_more_than_one",
+            f"{STRATEGIES}::test_with_fastest_a_slow_workers_share_falls_within_twenty_assignments",
+            f"{STRATEGIES}::test_sticky_keys_move_only_from_whoever_left_or_to_whoever_came",
+        ),
+        Mutant(
+            "hub/features/queues/strategies.py",
+            "return 1 / worker.weight if",
+            "return 1 / (worker.weight + 1) if",
+            WEIGHTED,
+        ),
+    ),
+    Claim(
+        "P7-map",
+        "Of 100 queries over five workers, two of which are killed, each has exactly one accepted result.",
+        (
+            KILLED,
+            f"{FANOUT}::test_a_list_becomes_outcomes_with_bounded_concurrency_and_partial_failure",
+        ),
     ),
 ]

@@ -15,6 +15,7 @@ from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.storage.postgres import PostgresStore
 from tests.features.jobs.test_jobs import ask, claim, finish, must_claim, two
+from tests.features.queues import test_pull, test_push
 from tests.features.queues import test_queues as queues
 from tests.log.test_rebuild import random_history, same_after_rebuild
 from tests.storage.test_conformance import fresh_database
@@ -98,6 +99,10 @@ async def test_a_job_is_claimed_submitted_and_finished_the_same(tmp_path: Path, 
         queues.test_a_dead_workers_task_goes_on_elsewhere_and_its_late_answer_is_refused,
         queues.test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven,
         queues.test_delay_ttl_pause_and_cancel_keep_a_task_from_workers,
+        test_pull.test_tasks_of_a_group_run_one_at_a_time_in_order_and_others_pass_them,
+        test_pull.test_a_dispatcher_sees_who_works_and_how_far_they_are,
+        test_push.test_a_dead_workers_task_runs_elsewhere_within_its_lease_and_a_second,
+        test_push.test_a_breaker_opens_after_three_failures_probes_once_and_closes,
     ],
 )
 async def test_queues_work_the_same(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hub.core.call import Call
-from hub.features.queues.handlers import return_lapsed
+from hub.features.queues.tasks import load_queue
+from hub.features.queues.workers import assign_ready, settle_due
 from hub.log.log import hold
 from hub.storage.interface import Tx
 
@@ -22,8 +23,21 @@ def return_due(tx: Tx, call: Call) -> bool:
     more = False
     for row in rows:
         hold(tx, row[0])  # nobody finishes a task of this queue between the look below and its end
-        more |= return_lapsed(tx, call, row[0], BATCH) == BATCH
+        queue = load_queue(tx, row[0])
+        assert queue is not None, "the queue of a task"
+        more |= settle_due(tx, call, queue, BATCH) == BATCH
+        assign_ready(tx, call, queue)
     return more
 
 
-CHORES = [(0.5, return_due)]
+def assign_waiting(tx: Tx, call: Call) -> bool:
+    """Give what waits in push queues to workers that came back: a breaker half open, a heartbeat."""
+    for row in tx.rows("select log from queue where mode = 'push' and open_tasks > 0 and paused = 0 order by log"):
+        hold(tx, row[0])
+        queue = load_queue(tx, row[0])
+        assert queue is not None, "it was there a moment ago"
+        assign_ready(tx, call, queue)
+    return False
+
+
+CHORES = [(0.5, return_due), (1, assign_waiting)]

@@ -7,12 +7,16 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from hub.core.event import EventBody
-from hub.core.names import NewName, QueueName
-from hub.core.operation import AnyOperation, Operation, Request, Result
+from hub.core.names import AgentName, NewName, QueueName
+from hub.core.operation import AnyOperation, Done, Operation, Request, Result
 
 Priority = Literal["critical", "high", "normal", "low", "bulk"]
 State = Literal["open", "done", "dead", "cancelled"]
 OpenTo = Literal["owner", "all"]
+QueueMode = Literal["pull", "push"]
+Strategy = Literal["round_robin", "least_loaded", "fastest", "random", "weighted", "sticky"]
+BreakerState = Literal["closed", "open", "half_open"]
+Label = Annotated[str, Field(min_length=1, max_length=128)]
 TaskId = Annotated[str, Field(max_length=40)]
 LeaseS = Annotated[float, Field(ge=5, le=3600)]
 WaitS = Annotated[float, Field(ge=0, le=55)]
@@ -20,13 +24,20 @@ FOREVER: Final = 2**62
 
 
 class QueueInfo(Result):
-    """A queue and how much waits in it. `ready` is exact to 100."""
+    """A queue and how much is in it. `open` tasks are not finished; `ready` and `dead` are exact to 100."""
 
     queue: str
     open_to: OpenTo
+    mode: QueueMode = "pull"
+    strategy: Strategy | None = Field(default=None, exclude_if=lambda v: v is None)
     max_attempts: int
+    max_open: int = 100_000
     paused: bool
+    draining: bool = False
     ready: int
+    leased: int = 0
+    open: int = 0
+    dead: int = 0
 
     def settled(self) -> bool:
         return self.ready > 0 and not self.paused
@@ -39,7 +50,7 @@ class Queues(Result):
 
 
 class Task(Result):
-    """One task. `lease_token` is given to its claimant only; `attempt` counts hand-outs."""
+    """One task. `lease_token` is given to its claimant only; `attempt` counts hand-outs; `worker` has or had it."""
 
     id: str
     queue: str
@@ -53,6 +64,10 @@ class Task(Result):
     reason: str | None = None
     reasons: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Why each attempt so far failed, oldest first (the newest 100)."""
+    worker: str | None = Field(default=None, exclude_if=lambda v: v is None)
+    group: str | None = Field(default=None, exclude_if=lambda v: v is None)
+    progress: float | None = Field(default=None, exclude_if=lambda v: v is None)
+    note: str | None = Field(default=None, exclude_if=lambda v: v is None)
 
     def settled(self) -> bool:
         return self.state != "open"
@@ -67,12 +82,54 @@ class Tasks(Result):
         return bool(self.items)
 
 
+class Collected(Result):
+    """Those of the tasks that are finished; `open` says how many are not."""
+
+    items: tuple[Task, ...]
+    open: int
+
+    def settled(self) -> bool:
+        return bool(self.items) or not self.open
+
+
+class Redriven(Result):
+    """How many dead letters are open again."""
+
+    redriven: int
+
+
+class WorkerInfo(Result):
+    """A registered worker: `load` tasks of at most `capacity` now, how fast it is, whether it gets tasks."""
+
+    agent: str
+    weight: float
+    capacity: int
+    load: int
+    latency_ms: float | None
+    breaker: BreakerState
+    alive: bool
+
+
+class Workers(Result):
+    """The registered workers of a queue."""
+
+    items: tuple[WorkerInfo, ...]
+
+
 class CreateQueue(Request[QueueInfo]):
-    """Make a queue; `open_to: owner` lets the same person's agents in, `all` every agent."""
+    """Make a queue; `open_to: owner` lets the same person's agents in, `all` every agent.
+
+    `pull`: workers compete. `push`: each task is assigned to a registered worker by `strategy`, and to another one
+    when it is not started within `assign_timeout_s`.
+    """
 
     queue: NewName
     open_to: OpenTo = "owner"
+    mode: QueueMode = "pull"
+    strategy: Strategy = "round_robin"
+    assign_timeout_s: float = Field(default=5, ge=1, le=300)
     max_attempts: int = Field(default=5, ge=1, le=100)
+    max_open: int = Field(default=100_000, ge=1, le=10_000_000)
 
 
 class ListQueues(Request[Queues]):
@@ -92,18 +149,30 @@ class PauseQueue(Request[QueueInfo]):
     queue: QueueName
 
 
+class DrainQueue(Request[QueueInfo]):
+    """Accept no new tasks; what is there is still handed out."""
+
+    queue: QueueName
+
+
 class ResumeQueue(Request[QueueInfo]):
-    """Hand out tasks again."""
+    """Accept and hand out tasks again."""
 
     queue: QueueName
 
 
 class EnqueueTask(Request[Task]):
-    """Put work into a queue; at most `slack` of its priority later tasks overtake it (0/5/30/120/600 s)."""
+    """Put work into a queue; only tasks enqueued less than its priority's slack later overtake it (0/5/30/120/600 s).
+
+    Tasks of one `group` are handed out one at a time, in the order they came, whatever their priority. `key` is what
+    `sticky` queues go by (default: the group, else the task).
+    """
 
     queue: QueueName
     body: Any
     priority: Priority = "normal"
+    group: Label | None = None
+    key: Label | None = None
     delay_s: float = Field(default=0, ge=0, le=30 * 86400)
     ttl_s: float | None = Field(default=None, gt=0, le=30 * 86400)
 
@@ -112,6 +181,13 @@ class GetTask(Request[Task]):
     """A task and its result; `wait_s` waits until it is finished."""
 
     task: TaskId
+    wait_s: WaitS = 0
+
+
+class CollectTasks(Request[Collected]):
+    """The finished ones of up to 100 tasks; `wait_s` waits until one more is: leave out those you have."""
+
+    tasks: tuple[TaskId, ...] = Field(min_length=1, max_length=100)
     wait_s: WaitS = 0
 
 
@@ -142,11 +218,13 @@ class NackTask(Request[Task]):
 
 
 class ExtendTask(Request[Task]):
-    """Keep a task you hold for `lease_s` seconds from now."""
+    """Keep a task you hold for `lease_s` seconds from now, and say how far you are (`progress` 0 to 1, `note`)."""
 
     task: TaskId
     lease_token: str = Field(max_length=64)
     lease_s: LeaseS = 60
+    progress: float | None = Field(default=None, ge=0, le=1)
+    note: str | None = Field(default=None, max_length=500)
 
 
 class ReleaseTask(Request[Task]):
@@ -175,11 +253,63 @@ class RedriveTask(Request[Task]):
     task: TaskId
 
 
+class RedriveQueue(Request[Redriven]):
+    """Bring up to `limit` dead letters of a queue back, oldest first."""
+
+    queue: QueueName
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class SetWorker(Request[WorkerInfo]):
+    """Register a worker (`me` or an agent of the queue's owner), or change it.
+
+    It holds at most `capacity` tasks at once; `weight` is its share of a `weighted` queue.
+    """
+
+    queue: QueueName
+    agent: AgentName
+    weight: float = Field(default=1, ge=0.01, le=1000)
+    capacity: int = Field(default=1, ge=1, le=1000)
+
+
+class RemoveWorker(Request[Done]):
+    """Take a worker out; what it has not started goes to others."""
+
+    queue: QueueName
+    agent: AgentName
+
+
+class ListWorkers(Request[Workers]):
+    """The registered workers of a queue, with load, latency and health."""
+
+    queue: QueueName
+
+
 class QueueCreated(EventBody):
     type: ClassVar[str] = "queue.created"
     owner: int
     open_to: OpenTo
     max_attempts: int
+    mode: QueueMode = "pull"
+    strategy: Strategy = "round_robin"
+    assign_timeout_ms: int = 5000
+    max_open: int = 100_000
+
+
+class QueueDraining(EventBody):
+    type: ClassVar[str] = "queue.draining"
+
+
+class WorkerSet(EventBody):
+    type: ClassVar[str] = "worker.set"
+    agent: int
+    weight: float
+    capacity: int
+
+
+class WorkerRemoved(EventBody):
+    type: ClassVar[str] = "worker.removed"
+    agent: int
 
 
 class QueuePaused(EventBody):
@@ -196,6 +326,8 @@ class TaskEnqueued(EventBody):
     priority: Priority
     delay_ms: int = 0
     ttl_ms: int | None = None
+    group: str | None = None
+    key: str | None = None
 
 
 class TaskDone(EventBody):
@@ -223,33 +355,46 @@ class TaskRedriven(EventBody):
     task: int
 
 
+_Q, _T = "/v1/queues/{queue}", "/v1/tasks/{task}"
 CREATE = Operation("queues.create", "POST /v1/queues", "task:send", CreateQueue, QueueInfo, 201, lock="hub")
 LIST = Operation("queues.list", "GET /v1/queues", "room:read", ListQueues, Queues)
-GET = Operation("queues.get", "GET /v1/queues/{queue}", "room:read", GetQueue, QueueInfo)
-PAUSE = Operation("queues.pause", "POST /v1/queues/{queue}/pause", "queue:admin", PauseQueue, QueueInfo, lock="queue")
-RESUME = Operation(
-    "queues.resume", "POST /v1/queues/{queue}/resume", "queue:admin", ResumeQueue, QueueInfo, lock="queue"
+GET = Operation("queues.get", f"GET {_Q}", "room:read", GetQueue, QueueInfo)
+PAUSE = Operation("queues.pause", f"POST {_Q}/pause", "queue:admin", PauseQueue, QueueInfo, lock="queue")
+DRAIN = Operation("queues.drain", f"POST {_Q}/drain", "queue:admin", DrainQueue, QueueInfo, lock="queue")
+RESUME = Operation("queues.resume", f"POST {_Q}/resume", "queue:admin", ResumeQueue, QueueInfo, lock="queue")
+SET_WORKER = Operation("workers.set", f"PUT {_Q}/workers/{{agent}}", "task:claim", SetWorker, WorkerInfo, lock="queue")
+REMOVE_WORKER = Operation(
+    "workers.remove", f"DELETE {_Q}/workers/{{agent}}", "task:claim", RemoveWorker, Done, lock="queue"
 )
-ENQUEUE = Operation("tasks.enqueue", "POST /v1/queues/{queue}/tasks", "task:send", EnqueueTask, Task, 201, "queue")
-CLAIM = Operation("queues.claim", "POST /v1/queues/{queue}/claim", "task:claim", ClaimTasks, Tasks, lock="queue")
-DEAD = Operation("queues.dead", "GET /v1/queues/{queue}/dead", "room:read", ListDead, Tasks)
-TASK = Operation("tasks.get", "GET /v1/tasks/{task}", "room:read", GetTask, Task)
-ACK = Operation("tasks.ack", "POST /v1/tasks/{task}/ack", "task:claim", AckTask, Task, lock="task")
-NACK = Operation("tasks.nack", "POST /v1/tasks/{task}/nack", "task:claim", NackTask, Task, lock="task")
-EXTEND = Operation("tasks.extend", "POST /v1/tasks/{task}/extend", "task:claim", ExtendTask, Task, lock="task")
-RELEASE = Operation("tasks.release", "POST /v1/tasks/{task}/release", "task:claim", ReleaseTask, Task, lock="task")
-CANCEL = Operation("tasks.cancel", "POST /v1/tasks/{task}/cancel", "task:send", CancelTask, Task, lock="task")
-REDRIVE = Operation("tasks.redrive", "POST /v1/tasks/{task}/redrive", "task:send", RedriveTask, Task, lock="task")
+WORKERS = Operation("workers.list", f"GET {_Q}/workers", "room:read", ListWorkers, Workers)
+ENQUEUE = Operation("tasks.enqueue", f"POST {_Q}/tasks", "task:send", EnqueueTask, Task, 201, "queue")
+CLAIM = Operation("queues.claim", f"POST {_Q}/claim", "task:claim", ClaimTasks, Tasks, lock="queue")
+DEAD = Operation("queues.dead", f"GET {_Q}/dead", "room:read", ListDead, Tasks)
+REDRIVE_ALL = Operation("queues.redrive", f"POST {_Q}/redrive", "task:send", RedriveQueue, Redriven, lock="queue")
+TASK = Operation("tasks.get", f"GET {_T}", "room:read", GetTask, Task)
+COLLECT = Operation("tasks.collect", "POST /v1/tasks/collect", "room:read", CollectTasks, Collected, lock="none")
+ACK = Operation("tasks.ack", f"POST {_T}/ack", "task:claim", AckTask, Task, lock="task")
+NACK = Operation("tasks.nack", f"POST {_T}/nack", "task:claim", NackTask, Task, lock="task")
+EXTEND = Operation("tasks.extend", f"POST {_T}/extend", "task:claim", ExtendTask, Task, lock="task")
+RELEASE = Operation("tasks.release", f"POST {_T}/release", "task:claim", ReleaseTask, Task, lock="task")
+CANCEL = Operation("tasks.cancel", f"POST {_T}/cancel", "task:send", CancelTask, Task, lock="task")
+REDRIVE = Operation("tasks.redrive", f"POST {_T}/redrive", "task:send", RedriveTask, Task, lock="task")
 OPERATIONS: list[AnyOperation] = [
     CREATE,
     LIST,
     GET,
     PAUSE,
+    DRAIN,
     RESUME,
+    SET_WORKER,
+    REMOVE_WORKER,
+    WORKERS,
     ENQUEUE,
     CLAIM,
     DEAD,
+    REDRIVE_ALL,
     TASK,
+    COLLECT,
     ACK,
     NACK,
     EXTEND,

@@ -9,6 +9,7 @@ from hub.features.queues import rules
 from hub.features.queues.contract import (
     FOREVER,
     QueueCreated,
+    QueueDraining,
     QueuePaused,
     QueueResumed,
     TaskCancelled,
@@ -16,6 +17,8 @@ from hub.features.queues.contract import (
     TaskDone,
     TaskEnqueued,
     TaskRedriven,
+    WorkerRemoved,
+    WorkerSet,
 )
 from hub.log.log import projects
 from hub.storage.interface import Tx
@@ -23,7 +26,8 @@ from hub.storage.interface import Tx
 
 @projects(QueueCreated)
 def created(tx: Tx, at: Placed, body: QueueCreated) -> None:
-    tx.stage("queue", (at.log, body.owner, body.open_to, body.max_attempts, 0))
+    row = (at.log, body.owner, body.open_to, body.max_attempts, 0, body.mode, body.strategy, body.assign_timeout_ms)
+    tx.stage("queue", (*row, body.max_open, 0, 0))
 
 
 @projects(QueuePaused)
@@ -33,7 +37,29 @@ def paused(tx: Tx, at: Placed, body: QueuePaused) -> None:
 
 @projects(QueueResumed)
 def resumed(tx: Tx, at: Placed, body: QueueResumed) -> None:
-    tx.run("update queue set paused = 0 where log = :log", log=at.log)
+    tx.run("update queue set paused = 0, draining = 0 where log = :log", log=at.log)
+
+
+@projects(QueueDraining)
+def draining(tx: Tx, at: Placed, body: QueueDraining) -> None:
+    tx.run("update queue set draining = 1 where log = :log", log=at.log)
+
+
+@projects(WorkerSet)
+def worker_set(tx: Tx, at: Placed, body: WorkerSet) -> None:
+    tx.run(
+        "insert into worker (log, agent, weight, capacity) values (:log, :agent, :weight, :capacity)"
+        " on conflict (log, agent) do update set weight = excluded.weight, capacity = excluded.capacity",
+        log=at.log,
+        agent=body.agent,
+        weight=body.weight,
+        capacity=body.capacity,
+    )
+
+
+@projects(WorkerRemoved)
+def worker_removed(tx: Tx, at: Placed, body: WorkerRemoved) -> None:
+    tx.run("delete from worker where log = :log and agent = :agent", log=at.log, agent=body.agent)
 
 
 @projects(TaskEnqueued)
@@ -43,13 +69,14 @@ def enqueued(tx: Tx, at: Placed, body: TaskEnqueued) -> None:
     expires_at = FOREVER if body.ttl_ms is None else at.at_ms + body.ttl_ms
     text = to_json(body.body).decode()
     row = (at.log, at.seq, at.actor, text, body.priority, sort_at, ready_at, expires_at, "open", None, None, 0, None)
-    tx.stage("task", row)
+    tx.stage("task", (*row, body.group, body.key, None))
+    _count(tx, at.log, 1)
 
 
 @projects(TaskDone)
 def done(tx: Tx, at: Placed, body: TaskDone) -> None:
     result = to_json(body.result).decode()
-    _end(tx, at.log, body.task, "done", result=result, attempts=body.attempt)
+    _end(tx, at.log, body.task, "done", result=result, attempts=body.attempt, worker=at.actor)
 
 
 @projects(TaskDead)
@@ -67,13 +94,19 @@ def cancelled(tx: Tx, at: Placed, body: TaskCancelled) -> None:
 def redriven(tx: Tx, at: Placed, body: TaskRedriven) -> None:
     """A new life: all attempts, no deadline, behind what waits already."""
     tx.run(
-        "update task set state = 'open', reason = null, reasons = null, attempts = 0, expires_at = :never, ready_at = :now,"
+        "update task set state = 'open', reason = null, reasons = null, attempts = 0,"
+        " worker = null, expires_at = :never, ready_at = :now,"
         " sort_at = :now where log = :log and seq = :seq",
         never=FOREVER,
         now=at.at_ms,
         log=at.log,
         seq=body.task,
     )
+    _count(tx, at.log, 1)
+
+
+def _count(tx: Tx, log: int, more: int) -> None:
+    tx.run("update queue set open_tasks = open_tasks + :more where log = :log", more=more, log=log)
 
 
 def _end(
@@ -86,16 +119,19 @@ def _end(
     result: str | None = None,
     reason: str | None = None,
     reasons: str | None = None,
+    worker: int | None = None,
 ) -> None:
     tx.run(
         "update task set state = :state, result = :result, reason = :reason, reasons = :reasons,"
-        " attempts = :attempts"
+        " attempts = :attempts, worker = :worker"
         " where log = :log and seq = :seq",
         state=state,
         result=result,
         reason=reason,
         reasons=reasons,
         attempts=attempts,
+        worker=worker,
         log=log,
         seq=seq,
     )
+    _count(tx, log, -1)

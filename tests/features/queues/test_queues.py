@@ -97,7 +97,7 @@ async def test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven(hub:
     await claim(one, lease_s=5)
     hub.clock.advance(6)
     assert await claim(one) is None
-    assert (await boss.call(c.GetTask(task=sent.id))).reason == "the lease of attempt 2 ran out"
+    assert (await boss.call(c.GetTask(task=sent.id))).reason == "the lease of attempt 2 ran out (one)"
 
 
 async def tick(hub: TestHub) -> None:
@@ -150,7 +150,11 @@ async def test_the_clock_buries_what_is_over_with_the_reason_of_each_attempt(hub
     hub.clock.advance(6)
     await tick(hub)
     first, second = (await boss.call(c.ListDead(queue="work"))).items
-    assert first.reasons == ("no network", "the lease of attempt 2 ran out", "the lease of attempt 3 ran out")
+    assert first.reasons == (
+        "no network",
+        "the lease of attempt 2 ran out (one)",
+        "the lease of attempt 3 ran out (one)",
+    )
     assert (second.id, second.reasons) == (short.id, ())
     again = await boss.call(c.RedriveTask(task=sent.id))
     assert (again.reasons, (await claim(one)).attempt) == ((), 1)

@@ -1,1 +1,0 @@
-"""Files: share, list, read, delete. Their bytes over HTTP are in hub/server/files.py."""

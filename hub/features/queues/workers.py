@@ -1,0 +1,176 @@
+"""Workers of a queue: loading them with load and health, and assigning the tasks of a push queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from hub.core.call import Call
+from hub.core.names import make_id
+from hub.features.queues import contract as c
+from hub.features.queues import rules
+from hub.features.queues.strategies import CLOSED, Breaker, Worker, choose, given
+from hub.features.queues.tasks import (
+    Queue,
+    TaskRow,
+    assign,
+    due_tasks,
+    ends,
+    hand_back,
+    so_far,
+    unassigned_tasks,
+)
+from hub.log.log import agent_name, load_stream
+from hub.storage.interface import Tx
+
+ALIVE_MS: Final = 45_000
+_LOOK_AHEAD: Final = 1000  # tasks looked at for `sticky`, whose next one may have to wait for its worker
+
+
+def load_workers(tx: Tx, call: Call, log: int) -> list[Worker]:
+    """The registered workers as they stand now."""
+    busy = tx.rows(
+        "select agent, count(*) from lease where log = :log and until > :now group by agent", log=log, now=call.now_ms
+    )
+    loads = {row[0]: row[1] for row in busy}
+    rows = tx.rows(
+        "select worker.agent, weight, capacity, turns, latency_ms, failures, opens, open_until, seen_at from worker"
+        " left join workload on workload.log = worker.log and workload.agent = worker.agent"
+        " where worker.log = :log order by worker.agent",
+        log=log,
+    )
+    return [
+        Worker(
+            agent=row[0],
+            name=agent_name(tx, row[0]),
+            weight=row[1],
+            capacity=row[2],
+            load=loads.get(row[0], 0),
+            turns=row[3] or 0.0,
+            latency_ms=row[4],
+            breaker=CLOSED if row[5] is None else Breaker(row[5], row[6], row[7]),
+            alive=call.presence(row[0])[0] == "online" or call.now_ms - (row[8] or 0) < ALIVE_MS,
+        )
+        for row in rows
+    ]
+
+
+def load_worker(tx: Tx, call: Call, queue: Queue, agent: int) -> Worker | None:
+    """The worker, or None for an agent that is not registered."""
+    return next((worker for worker in load_workers(tx, call, queue.log) if worker.agent == agent), None)
+
+
+def need_worker(tx: Tx, call: Call, queue: Queue) -> Worker:
+    """The caller as a worker of the queue; raises NotAWorker."""
+    worker = load_worker(tx, call, queue, call.agent)
+    if worker is None:
+        name = load_stream(tx, queue.log).name
+        raise rules.NotAWorker(
+            f"queue {name!r} assigns its tasks to registered workers; register first: PUT /v1/queues/{name}/workers/me"
+        )
+    return worker
+
+
+def describe_worker(worker: Worker, now_ms: int) -> c.WorkerInfo:
+    return c.WorkerInfo(
+        agent=worker.name,
+        weight=worker.weight,
+        capacity=worker.capacity,
+        load=worker.load,
+        latency_ms=None if worker.latency_ms is None else round(worker.latency_ms, 1),
+        breaker=worker.breaker.state(now_ms),
+        alive=worker.alive,
+    )
+
+
+def _save(tx: Tx, log: int, worker: Worker, seen_at: int = 0) -> None:
+    tx.run(
+        "insert into workload (log, agent, turns, latency_ms, failures, opens, open_until, seen_at)"
+        " values (:log, :agent, :turns, :latency_ms, :failures, :opens, :open_until, :seen_at)"
+        " on conflict (log, agent) do update set turns = excluded.turns, latency_ms = excluded.latency_ms,"
+        " failures = excluded.failures, opens = excluded.opens, open_until = excluded.open_until,"
+        " seen_at = case when excluded.seen_at = 0 then workload.seen_at else excluded.seen_at end",
+        log=log,
+        agent=worker.agent,
+        turns=float(worker.turns),
+        latency_ms=worker.latency_ms,
+        failures=worker.breaker.failures,
+        opens=worker.breaker.opens,
+        open_until=worker.breaker.open_until_ms,
+        seen_at=seen_at,
+    )
+
+
+def saw(tx: Tx, call: Call, queue: Queue, worker: Worker) -> None:
+    """The worker asked for work: it lives."""
+    _save(tx, queue.log, replace(worker, alive=True), call.now_ms)
+
+
+def forget_worker(tx: Tx, call: Call, queue: Queue, agent: int) -> None:
+    """Take back what the worker has not started, and its history."""
+    tx.run("delete from workload where log = :log and agent = :agent", log=queue.log, agent=agent)
+    tx.run(
+        "update lease set until = 0 where log = :log and agent = :agent and token = '' and until > :now",
+        log=queue.log,
+        agent=agent,
+        now=call.now_ms,
+    )
+
+
+def succeeded(tx: Tx, call: Call, queue: Queue, lease: rules.Lease) -> None:
+    """The holder finished: its latency counts, its breaker closes."""
+    worker = load_worker(tx, call, queue, lease.agent)
+    if worker is not None:
+        _save(tx, queue.log, worker.finished(max(1, call.now_ms - lease.handed_at_ms)), call.now_ms)
+
+
+def failed(tx: Tx, call: Call, queue: Queue, agent: int) -> None:
+    """The holder failed, died or did not start in time."""
+    worker = load_worker(tx, call, queue, agent)
+    if worker is not None:
+        _save(tx, queue.log, replace(worker, breaker=worker.breaker.failed(call.now_ms)))
+
+
+def assign_ready(tx: Tx, call: Call, queue: Queue) -> int:
+    """Give unassigned tasks of a push queue to workers that have room; how many were given."""
+    if not queue.pushes or queue.paused:
+        return 0
+    workers = load_workers(tx, call, queue.log)
+    room = sum(worker.capacity - worker.load for worker in workers if worker.free(call.now_ms))
+    if not room:
+        return 0
+    count = 0
+    for row in unassigned_tasks(tx, call, queue.log, _LOOK_AHEAD if queue.strategy == "sticky" else room):
+        chosen = _choose(call, queue, row, workers)
+        if chosen is None:
+            continue
+        assign(tx, call, queue, row, chosen.agent)
+        after = given(queue.strategy, chosen, workers)
+        workers = [after if worker.agent == after.agent else worker for worker in workers]
+        _save(tx, queue.log, after)
+        count += 1
+    return count
+
+
+def _choose(call: Call, queue: Queue, row: TaskRow, workers: Sequence[Worker]) -> Worker | None:
+    """The strategy's choice; not who failed this task last, where somebody else can have it."""
+    last = row.lease.agent if row.lease is not None and row.failed_because else 0
+    others = [worker for worker in workers if worker.agent != last]
+    key = row.sticky or row.group or make_id("t", queue.log, row.seq)
+    usable = others if any(worker.usable(call.now_ms) for worker in others) else workers
+    return choose(queue.strategy, usable, key=key, noise=call.random(8), now_ms=call.now_ms)
+
+
+def settle_due(tx: Tx, call: Call, queue: Queue, limit: int) -> int:
+    """What became due in a queue: dead letters are buried, the rest goes to whoever waits. How many tasks that were."""
+    rows = due_tasks(tx, call, queue.log, limit)
+    for row in rows:
+        lease = row.lease
+        if lease is not None and queue.pushes and 0 < lease.until_ms <= call.now_ms:
+            failed(tx, call, queue, lease.agent)
+        if not ends(tx, call, queue, row):
+            hand_back(tx, queue.log, row.seq, attempt=row.attempt, ready_at=0, reasons=so_far(tx, call, row))
+    if rows:
+        tx.grew(queue.log, load_stream(tx, queue.log).head, b"")
+    return len(rows)

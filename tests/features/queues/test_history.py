@@ -1,0 +1,233 @@
+"""Any history of a pull queue agrees with a model small enough to be right: who holds what, what comes next, what ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+
+from hub.features.queues import contract as c
+from hub.features.queues.rules import SLACK_MS, LeaseLost, TaskFinished
+from hub.features.queues.tasks import load_queue
+from hub.features.queues.workers import settle_due
+from tests.support.memory import MemoryHub
+
+BOSS, WORKERS = 1, (2, 3, 4)
+MAX_ATTEMPTS = 3
+HISTORIES = 2000
+HUB: list[MemoryHub] = []  # one for all histories, each with a queue of its own
+worker = st.sampled_from(WORKERS)
+
+
+@dataclass
+class ModelTask:
+    """What the promises say about one task, without SQL."""
+
+    seq: int
+    sort_at: int
+    ready_at: int
+    expires_at: float
+    group: str | None
+    state: str = "open"
+    attempt: int = 0
+    holder: int | None = None
+    token: str | None = None
+    until: int = 0
+
+    def held(self, now: int) -> bool:
+        return self.state == "open" and self.holder is not None and now < self.until
+
+
+@dataclass
+class Model:
+    tasks: dict[str, ModelTask] = field(default_factory=dict)
+    paused: bool = False
+
+    def ready(self, now: int) -> list[str]:
+        """Ids in the order in which they are handed out."""
+        heads: dict[str, int] = {}
+        for task in self.tasks.values():
+            if task.state == "open" and task.group is not None:
+                heads[task.group] = min(task.seq, heads.get(task.group, task.seq))
+        fitting = [
+            (task.sort_at, task.seq, name)
+            for name, task in self.tasks.items()
+            if task.state == "open"
+            and not task.held(now)
+            and task.ready_at <= now
+            and (task.group is None or heads[task.group] == task.seq)
+        ]
+        return [name for _, _, name in sorted(fitting)]
+
+    def bury(self, name: str, now: int) -> bool:
+        """Whether the task is over instead of handed out."""
+        task = self.tasks[name]
+        if task.expires_at <= now or task.attempt >= MAX_ATTEMPTS:
+            task.state = "dead"
+        return task.state == "dead"
+
+    def claim(self, most: int, now: int) -> list[str]:
+        """The tasks that must be handed out now."""
+        taken: list[str] = []
+        while len(taken) < most and not self.paused:
+            names = [name for name in self.ready(now) if name not in taken][: most - len(taken)]
+            if not names:
+                break
+            taken += [name for name in names if not self.bury(name, now)]
+            for name in taken:  # held from here on, so that its group stays closed
+                self.tasks[name].holder, self.tasks[name].until = 0, now + 1
+        return taken
+
+
+class QueueHistory(RuleBasedStateMachine):
+    """Dispatchers, three workers, the clock and the clockwork do what they like."""
+
+    leases = Bundle("leases")  # (worker, task, token): held once, perhaps lost since
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not HUB:
+            HUB.append(MemoryHub())
+        self.hub = HUB[0]
+        self.name = f"q{len(HUB)}"
+        HUB.append(self.hub)
+        self.hub.run(BOSS, c.CreateQueue(queue=self.name, open_to="all", max_attempts=MAX_ATTEMPTS))
+        self.log = self.hub.tx.row("select max(log) from queue")[0]  # type: ignore[index]
+        self.model = Model()
+
+    @property
+    def now(self) -> int:
+        return self.hub.now_ms
+
+    @rule(
+        priority=st.sampled_from(list(SLACK_MS)),
+        delay_s=st.sampled_from([0, 0, 0, 7]),
+        ttl_s=st.sampled_from([None, None, 15]),
+        group=st.sampled_from([None, None, "a", "b"]),
+    )
+    def enqueue(self, priority: Any, delay_s: int, ttl_s: int | None, group: str | None) -> None:
+        request = c.EnqueueTask(queue=self.name, body=1, priority=priority, delay_s=delay_s, ttl_s=ttl_s, group=group)
+        made = self.hub.run(BOSS, request)
+        expires = float("inf") if ttl_s is None else self.now + ttl_s * 1000
+        self.model.tasks[made.id] = ModelTask(
+            len(self.model.tasks), self.now + SLACK_MS[priority], self.now + delay_s * 1000, expires, group
+        )
+
+    @rule(seconds=st.sampled_from([1, 3, 6, 11, 40]))
+    def time_passes(self, seconds: int) -> None:
+        self.hub.now_ms += seconds * 1000
+
+    @rule()
+    def clockwork(self) -> None:
+        queue = load_queue(self.hub.tx, self.log)
+        assert queue is not None
+        settle_due(self.hub.tx, self.hub.call(0), queue, 100)
+        self.hub.tx.keep()
+        for name, task in self.model.tasks.items():
+            over = task.state == "open" and not task.held(self.now)
+            if over and (task.expires_at <= self.now or task.holder is not None):
+                self.model.bury(name, self.now)
+
+    @rule(target=leases, by=worker, most=st.sampled_from([1, 1, 2, 5]), lease_s=st.sampled_from([5, 10]))
+    def claim(self, by: int, most: int, lease_s: int) -> Any:
+        got = self.hub.run(by, c.ClaimTasks(queue=self.name, max=most, lease_s=lease_s)).items
+        assert [task.id for task in got] == self.model.claim(most, self.now)
+        for task in got:
+            known = self.model.tasks[task.id]
+            known.attempt += 1
+            assert task.attempt == known.attempt
+            known.holder, known.token, known.until = by, task.lease_token, self.now + lease_s * 1000
+        return (by, got[0].id, got[0].lease_token) if got else None
+
+    def _by_holder(self, lease: Any, request: type[Any], **fields: Any) -> ModelTask | None:
+        """Do something as the holder once known; None when the lease was lost and it was refused."""
+        assume(lease is not None)
+        by, name, token = lease
+        task = self.model.tasks[name]
+        asked = request(task=name, lease_token=token, **fields)
+        if task.held(self.now) and (task.holder, task.token) == (by, token):
+            self.hub.run(by, asked)
+            return task
+        with pytest.raises(LeaseLost):
+            self.hub.run(by, asked)
+        return None
+
+    @rule(lease=leases)
+    def ack(self, lease: Any) -> None:
+        if (task := self._by_holder(lease, c.AckTask, result=1)) is not None:
+            task.state = "done"
+
+    @rule(lease=leases, other=worker)
+    def another_worker_cannot_use_the_token(self, lease: Any, other: int) -> None:
+        assume(lease is not None and lease[0] != other)
+        with pytest.raises(LeaseLost):
+            self.hub.run(other, c.AckTask(task=lease[1], lease_token=lease[2]))
+
+    @rule(lease=leases, delay_s=st.sampled_from([0, 2]))
+    def nack(self, lease: Any, delay_s: int) -> None:
+        if (task := self._by_holder(lease, c.NackTask, delay_s=delay_s)) is not None:
+            task.holder, task.ready_at = None, self.now + delay_s * 1000
+            if task.attempt >= MAX_ATTEMPTS:
+                task.state = "dead"
+
+    @rule(lease=leases)
+    def extend(self, lease: Any) -> None:
+        if (task := self._by_holder(lease, c.ExtendTask, lease_s=20, progress=0.5)) is not None:
+            task.until = self.now + 20_000
+
+    @rule(lease=consumes(leases))
+    def release(self, lease: Any) -> None:
+        if (task := self._by_holder(lease, c.ReleaseTask)) is not None:
+            task.holder, task.attempt = None, task.attempt - 1
+
+    @rule(pick=st.integers(0, 30))
+    def cancel(self, pick: int) -> None:
+        assume(self.model.tasks)
+        name, task = list(self.model.tasks.items())[pick % len(self.model.tasks)]
+        if task.state != "open":
+            with pytest.raises(TaskFinished):
+                self.hub.run(BOSS, c.CancelTask(task=name))
+            return
+        self.hub.run(BOSS, c.CancelTask(task=name))
+        task.state = "cancelled"
+
+    @rule()
+    def redrive(self) -> None:
+        dead = [task for task in self.model.tasks.values() if task.state == "dead"]
+        assert self.hub.run(BOSS, c.RedriveQueue(queue=self.name)).redriven == len(dead)
+        for task in dead:
+            task.state, task.attempt, task.holder, task.expires_at = "open", 0, None, float("inf")
+            task.sort_at = task.ready_at = self.now
+
+    @rule(paused=st.booleans())
+    def pause(self, paused: bool) -> None:
+        self.hub.run(BOSS, c.PauseQueue(queue=self.name) if paused else c.ResumeQueue(queue=self.name))
+        self.model.paused = paused
+
+    @invariant()
+    def every_task_is_where_the_model_says(self) -> None:
+        for name, task in self.model.tasks.items():
+            seen = self.hub.run(BOSS, c.GetTask(task=name))
+            assert (seen.state, seen.lease_expires_at is not None) == (task.state, task.held(self.now)), name
+        counted = self.hub.run(BOSS, c.GetQueue(queue=self.name))
+        states = [task.state for task in self.model.tasks.values()]
+        held = sum(task.held(self.now) for task in self.model.tasks.values())
+        assert (counted.open, counted.dead, counted.leased) == (states.count("open"), states.count("dead"), held)
+        assert counted.ready == len(self.model.ready(self.now))
+
+
+def test_every_history_agrees_with_the_model() -> None:
+    run_state_machine_as_test(
+        QueueHistory,
+        settings=settings(
+            max_examples=HISTORIES,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
