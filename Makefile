@@ -26,6 +26,9 @@ test: env  ## all tests (a few minutes)
 faults: env  ## long reliability tier
 	$(BIN)/python -m pytest -m faults tests
 
+extension:  ## pack the browser extension, the same bytes from the same files
+	$(PYTHON) extension/pack.py dist
+
 bench: env  ## benchmarks as ratios against references of the same run
 	$(BIN)/python -m bench
 
@@ -42,4 +45,4 @@ quick:  ## what every commit must pass: lint, types, layers, fast tests
 lint: env  ## ruff, mypy, import-linter
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-.PHONY: help env up demo test faults bench docs quick lint
+.PHONY: help env up demo test faults bench docs quick lint extension

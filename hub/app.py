@@ -26,7 +26,7 @@ from hub.server.clock import HubClock
 from hub.server.dispatch import Dispatch
 from hub.server.http import HttpOperations
 from hub.server.limits import Limits, LimitSettings, Rate
-from hub.server.security import LOOPBACK, Guard, Receive, Scope, Send
+from hub.server.security import EXTENSION, LOOPBACK, Guard, Receive, Scope, Send
 from hub.settings import Settings
 from hub.storage.directory import make_private
 from hub.storage.interface import Store, Tx
@@ -64,7 +64,7 @@ class HubApp:
         return Guard(
             self._entry,
             hosts=(*LOOPBACK, *self.settings.hosts),
-            origins=self.settings.origins,
+            origins=(EXTENSION, *self.settings.origins),
             refuse=send_problem,
         )
 

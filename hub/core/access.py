@@ -18,6 +18,7 @@ Scope = Literal[
     "file:read",
     "file:write",
     "run",
+    "browser:enter",
     "webhook:admin",
     "queue:admin",
     "room:admin",

@@ -20,6 +20,7 @@ ALL = [
     "hub.features.waits",
     "hub.features.voting",
     "hub.features.jobs",
+    "hub.features.browsers",
     "hub.features.queues",
     "hub.features.kanban",
 ]

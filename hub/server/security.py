@@ -19,6 +19,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _MOST_HEADERS: Final = 100
 _MOST_HEADER_BYTES: Final = 32 * 1024
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+EXTENSION: Final = "chrome-extension://jlobenjgedfgfcjmcklhmfoildicnhoj"
+"""Origin of the browser extension; the `key` in its manifest fixes it. It still needs a token."""
 
 
 class Guard:

@@ -24,8 +24,10 @@ from mcp.client.stdio import stdio_client
 from hub.client import HubClient
 from hub.client.client import locate
 from hub.core.errors import HubError
+from hub.features.browsers.contract import ListBrowsers
 from hub.kernel.agents.contract import GetMe
 from hub.settings import SettingsError, default_home, load
+from mcp_bridge.commands.browser import health_line
 from mcp_bridge.commands.common import json_option, show
 
 OLDEST_SQLITE: Final = (3, 35, 0)
@@ -62,7 +64,7 @@ def _line(check: Check) -> str:
 async def examine() -> list[Check]:
     """All checks, in order; the later ones need the earlier."""
     checks = [_versions(), _sqlite(), _settings(), _home()]
-    steps: list[Callable[[], Awaitable[Check]]] = [_handshake, _hub, _clock]
+    steps: list[Callable[[], Awaitable[Check]]] = [_handshake, _hub, _clock, _tabs]
     for step in steps:
         try:
             checks.append(await step())
@@ -130,6 +132,15 @@ async def _hub() -> Check:
     fine = ready.status_code == 200
     state = json.loads(ready.content)["status"]
     return Check("hub", fine, f"{url}, {state}, you are {me.name}", f"the hub says: {state}; free space or restart it")
+
+
+async def _tabs() -> Check:
+    """Whether the tabs that are online find the parts of their page."""
+    async with HubClient(tries=1) as client:
+        tabs = [b for b in (await client.call(ListBrowsers())).items if b.presence == "online"]
+    lost = [b for b in tabs if b.health is not None and (b.health.missing or b.health.problem)]
+    found = "; ".join(f"{b.agent}: {health_line(b)}" for b in lost or tabs) or "no tab has joined"
+    return Check("browser", not lost, found, "look at the tab; when the page changed, give selectors in the options")
 
 
 async def _clock() -> Check:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from hub.core.errors import Invalid
+from hub.features.jobs.contract import GetJob
 from hub.features.messages.contract import (
     FindMessage,
     GetAnswers,
@@ -149,9 +150,18 @@ async def ask(desk: Desk, args: AskArgs) -> Answer:
     desk.hidden_unread = len(answers)
     data: dict[str, Any] = {"question": posted.id, "room": posted.room, "answered": bool(answers)}
     if not answers:
-        text = f"no answer yet to {posted.id}; poll will bring it"
-        return Answer(data | {"next": "poll will bring the answer"}, text)
+        pending = await _pending(desk, posted)
+        text = f"no answer yet to {posted.id}{f' ({pending})' if pending else ''}; poll will bring it"
+        return Answer(data | {"next": "poll will bring the answer", "pending": pending or None}, text)
     return Answer(data | {"answers": [brief(m, room=posted.room) for m in answers]}, lines(answers), peer_text=True)
+
+
+async def _pending(desk: Desk, question: Posted) -> str:
+    """What the one asked is waiting for: `browser-1: waiting for a person`; empty when nobody says."""
+    if len(question.to) != 1:
+        return ""
+    job = await desk.call(GetJob(room=question.room, job=question.id, agent=question.to[0]))
+    return f"{question.to[0]}: {job.pending}" if job.pending else ""
 
 
 async def _ask(desk: Desk, args: AskArgs) -> Posted:
@@ -175,7 +185,8 @@ async def _answers(desk: Desk, question: Posted, wait_s: float) -> list[Message]
         found = await desk.call(GetAnswers(room=question.room, question=question.id, wait_s=min(left, _SEGMENT_S)))
         if found.items or time.monotonic() >= until:
             return list(found.items)
-        await desk.progress(time.monotonic() - started, f"waiting for an answer to {question.id}")
+        pending = await _pending(desk, question)
+        await desk.progress(time.monotonic() - started, pending or f"waiting for an answer to {question.id}")
 
 
 class HistoryArgs(Args):

@@ -1,6 +1,8 @@
 // The live page: rooms, messages, members. The token lives in memory only; text is shown as text, never as HTML.
 // @ts-check
 
+import { offerPairing } from "./browser.js";
+
 /** @type {string} */
 let token = "";
 /** @type {string | null} */
@@ -169,4 +171,5 @@ if (await logIn()) {
   const first = /** @type {HTMLButtonElement | null} */ (document.querySelector("#rooms button"));
   if (first) first.click();
   follow();
+  offerPairing(el("pair"), say, () => api("/v1/browsers/pair", { method: "POST", body: "{}" }));
 }

@@ -9,6 +9,7 @@ from pydantic import Field
 from hub.core.model import Model
 from hub.core.names import RoomName
 from hub.core.operation import AnyOperation, Operation, Request, Result
+from hub.kernel.inbox.contract import WaitS
 from hub.kernel.messages.contract import Message, MessageId, Text
 
 Outcome = Literal["answered", "failed", "unknown"]
@@ -31,6 +32,13 @@ class Job(Result):
     submitted_at: str | None = None
     lease_expires_at: str | None = None
     answer: str | None = Field(default=None, description="Message id of the answer posted by jobs.finish.")
+    pending: str = Field(default="", description="What an open job waits for, such as 'waiting for a person'.")
+    partial: str = Field(default="", description="The answer so far, while it is being written. Not in the log.")
+    revision: int = Field(default=0, description="Grows with every change; give it as `after` to wait for the next.")
+    fresh: bool = Field(default=True, exclude=True, description="Whether a waiting jobs.get has what it waits for.")
+
+    def settled(self) -> bool:
+        return self.fresh
 
 
 class Leased(Model):
@@ -58,11 +66,13 @@ class ClaimJob(Request[Claimed]):
 
 
 class GetJob(Request[Job]):
-    """State of the job that a question is for one of its recipients."""
+    """State of the job that a question is for one of its recipients; waits up to `wait_s` for it to change."""
 
     room: RoomName
     job: MessageId
     agent: str = Field(default="", max_length=64, description="Which recipient; default: you.")
+    wait_s: WaitS = 0
+    after: int = Field(default=-1, ge=-1, description="Revision you have seen; with wait_s: answer once it is passed.")
 
 
 class _Held(Request[Job]):
@@ -78,6 +88,14 @@ class SubmitJob(_Held):
 class ExtendJob(_Held):
     """Keep the lease for `lease_s` more seconds from now."""
 
+    lease_s: LeaseSeconds = 60
+
+
+class ReportProgress(_Held):
+    """Say what the job waits for and what there is of the answer, and keep the lease. Nothing of it enters the log."""
+
+    pending: str = Field(default="", max_length=200, description="Such as 'waiting for a person'; empty: working.")
+    partial: str = Field(default="", max_length=256 * 1024, description="The answer so far.")
     lease_s: LeaseSeconds = 60
 
 
@@ -98,6 +116,7 @@ CLAIM = Operation("jobs.claim", "POST /v1/jobs/claim", "task:claim", ClaimJob, C
 GET = Operation("jobs.get", f"GET {_J}", "room:read", GetJob, Job)
 SUBMIT = Operation("jobs.submit", f"POST {_J}/submit", "task:claim", SubmitJob, Job)
 EXTEND = Operation("jobs.extend", f"POST {_J}/extend", "task:claim", ExtendJob, Job)
+PROGRESS = Operation("jobs.progress", f"POST {_J}/progress", "task:claim", ReportProgress, Job)
 RELEASE = Operation("jobs.release", f"POST {_J}/release", "task:claim", ReleaseJob, Job)
 FINISH = Operation("jobs.finish", f"POST {_J}/finish", "task:claim", FinishJob, Job)
-OPERATIONS: list[AnyOperation] = [CLAIM, GET, SUBMIT, EXTEND, RELEASE, FINISH]
+OPERATIONS: list[AnyOperation] = [CLAIM, GET, SUBMIT, EXTEND, PROGRESS, RELEASE, FINISH]

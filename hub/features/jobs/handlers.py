@@ -14,6 +14,7 @@ from hub.features.jobs.contract import (
     EXTEND,
     FINISH,
     GET,
+    PROGRESS,
     RELEASE,
     SUBMIT,
     Claimed,
@@ -25,6 +26,7 @@ from hub.features.jobs.contract import (
     JobState,
     Leased,
     ReleaseJob,
+    ReportProgress,
     SubmitJob,
 )
 from hub.kernel.agents.project import need_agent
@@ -36,7 +38,7 @@ from hub.log.handler import handles
 from hub.log.log import agent_name, load_stream
 from hub.storage.interface import Row, Tx
 
-Held = SubmitJob | ExtendJob | ReleaseJob | FinishJob
+Held = SubmitJob | ExtendJob | ReleaseJob | ReportProgress | FinishJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ def _lease(tx: Tx, call: Call, log: int, seq: int, lease_s: int) -> Leased:
     tx.run(
         "insert into job (log, seq, agent, attempt, token, lease_expires_at) values (:log, :seq, :agent, 1, :token, :exp)"
         " on conflict (log, seq, agent) do update"
-        " set attempt = job.attempt + 1, token = excluded.token, lease_expires_at = excluded.lease_expires_at",
+        " set attempt = job.attempt + 1, token = excluded.token, lease_expires_at = excluded.lease_expires_at,"
+        " pending = null, partial = null, revision = job.revision + 1",
         log=log,
         seq=seq,
         agent=call.agent,
@@ -123,7 +126,10 @@ def _lease(tx: Tx, call: Call, log: int, seq: int, lease_s: int) -> Leased:
 def get_job(tx: Tx, call: Call, request: GetJob) -> Job:
     entered = enter(tx, call, request.room)
     agent = need_agent(tx, request.agent).id if request.agent else call.agent
-    return _view(_find(tx, call, entered, request.job, agent))
+    call.watch(entered.log, -agent)
+    job = _view(_find(tx, call, entered, request.job, agent))
+    closed = job.state in ("answered", "failed", "unknown", "gone")
+    return job.model_copy(update={"fresh": closed or job.revision > request.after})
 
 
 @handles(SUBMIT)
@@ -134,6 +140,22 @@ def submit_job(tx: Tx, call: Call, request: SubmitJob) -> Job:
 @handles(EXTEND)
 def extend_job(tx: Tx, call: Call, request: ExtendJob) -> Job:
     return _update(tx, call, _held(tx, call, request), expires_at=call.now_ms + request.lease_s * 1000)
+
+
+@handles(PROGRESS)
+def report_progress(tx: Tx, call: Call, request: ReportProgress) -> Job:
+    found = _held(tx, call, request)
+    tx.run(
+        "update job set pending = :pending, partial = :partial, revision = revision + 1"
+        " where log = :log and seq = :seq and agent = :agent",
+        pending=request.pending or None,
+        partial=request.partial or None,
+        log=found.entered.log,
+        seq=found.seq,
+        agent=found.agent,
+    )
+    tx.wake(-found.agent)  # whoever waits in jobs.get; the worker's own readers look once and find nothing
+    return _update(tx, call, found, expires_at=call.now_ms + request.lease_s * 1000)
 
 
 @handles(RELEASE)
@@ -152,7 +174,8 @@ def finish_job(tx: Tx, call: Call, request: FinishJob) -> Job:
     draft = Draft(text=request.text, kind="answer", reply_to=request.job, metadata=metadata)
     placed = post(tx, call, entered, answering(tx, call, entered, draft))
     tx.run(
-        "update job set outcome = :outcome, answer_seq = :answer where log = :log and seq = :seq and agent = :agent",
+        "update job set outcome = :outcome, answer_seq = :answer, pending = null, partial = null,"
+        " revision = revision + 1 where log = :log and seq = :seq and agent = :agent",
         outcome=request.outcome,
         answer=placed.seq,
         log=entered.log,
@@ -174,7 +197,7 @@ def _update(tx: Tx, call: Call, found: Found, *, submitted_at: int | None = None
     """Change what is given, keep the rest; the first `submitted_at` stays."""
     tx.run(
         "update job set submitted_at = coalesce(submitted_at, :submitted),"
-        " lease_expires_at = coalesce(:expires, lease_expires_at)"
+        " lease_expires_at = coalesce(:expires, lease_expires_at), revision = revision + 1"
         " where log = :log and seq = :seq and agent = :agent",
         submitted=submitted_at,
         expires=expires_at,
@@ -210,13 +233,13 @@ def _find(tx: Tx, call: Call, entered: Entered, job: str, agent: int) -> Found:
 
 def _load_lease(tx: Tx, log: int, seq: int, agent: int) -> rules.Lease | None:
     row = tx.row(
-        "select attempt, token, lease_expires_at, submitted_at, outcome, answer_seq from job"
+        "select attempt, token, lease_expires_at, submitted_at, outcome, answer_seq, pending, partial, revision from job"
         " where log = :log and seq = :seq and agent = :agent",
         log=log,
         seq=seq,
         agent=agent,
     )
-    return None if row is None else rules.Lease(*(row[i] for i in range(6)))
+    return None if row is None else rules.Lease(*(row[i] for i in range(9)))
 
 
 def _view(found: Found) -> Job:
@@ -230,4 +253,7 @@ def _view(found: Found) -> Job:
         submitted_at=optional_rfc3339(lease.submitted_at if lease else None),
         lease_expires_at=rfc3339(lease.expires_at) if live and lease else None,
         answer=make_id("m", log, lease.answer_seq) if lease and lease.answer_seq else None,
+        pending=(lease.pending or "") if live and lease else "",
+        partial=(lease.partial or "") if live and lease else "",
+        revision=lease.revision if lease else 0,
     )

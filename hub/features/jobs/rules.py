@@ -30,6 +30,9 @@ class Lease:
     submitted_at: int | None
     outcome: JobState | None
     answer_seq: int | None
+    pending: str | None = None
+    partial: str | None = None
+    revision: int = 0
 
 
 def state(lease: Lease | None, *, is_open: bool, gone: bool, now_ms: int) -> JobState:

@@ -19,5 +19,14 @@ create table job (
 ){without_rowid};
 create index job_leased on job (agent, lease_expires_at) where outcome is null;
 """,
-    )
+    ),
+    Migration(
+        "jobs-0002",
+        """
+alter table job add column pending {text};
+alter table job add column partial {text};
+alter table job add column revision {int} not null default 0;
+create index job_age on job (lease_expires_at);
+""",
+    ),
 ]

@@ -109,17 +109,30 @@ def _member(tx: Tx, entered: Entered, name: str) -> int | None:
 
 
 def _any_available(tx: Tx, call: Call, entered: Entered, label: str) -> int | None:
-    """One member with this kind or role: online first, then away, then the one addressed longest ago."""
+    """One member with this kind or role: online first, then who has the fewest open questions, then longest idle."""
     rank = {"online": 0, "away": 1, "offline": 2}
-    fitting: list[tuple[int, int, int]] = []
+    fitting: list[tuple[int, int, int, int]] = []
     for member in load_members(tx, entered.log):
         kind = load_agent(tx, member.agent).kind
         if member.agent != call.agent and label == (kind if label in KINDS else member.role):
             last = tx.row(
                 "select max(seq) from delivery where agent = :agent and log = :log", agent=member.agent, log=entered.log
             )
-            fitting.append((rank[call.presence(member.agent)[0]], (last and last[0]) or 0, member.agent))
-    return min(fitting)[2] if fitting else None
+            busy = _open_questions(tx, entered.log, member.agent)
+            fitting.append((rank[call.presence(member.agent)[0]], busy, (last and last[0]) or 0, member.agent))
+    return min(fitting)[3] if fitting else None
+
+
+def _open_questions(tx: Tx, log: int, agent: int) -> int:
+    """How many questions of this room wait for the agent's answer."""
+    row = tx.row(
+        "select count(*) from delivery d join message m on m.log = d.log and m.seq = d.seq"
+        " where d.agent = :agent and d.log = :log and m.kind = 'question' and d.answer_seq is null and d.expired = 0"
+        " and m.flags & 11 = 0",
+        agent=agent,
+        log=log,
+    )
+    return int(row[0]) if row else 0
 
 
 def mention(tx: Tx, entered: Entered, text: str, extra: Sequence[str]) -> Named:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from hub import features
@@ -14,12 +16,14 @@ from hub.features.jobs.contract import (
     GetJob,
     Leased,
     ReleaseJob,
+    ReportProgress,
     SubmitJob,
 )
 from hub.features.messages.contract import GetAnswers, ListMessages, PostMessage, RedactMessage
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, LeaveRoom
 from hub.log.log import find_stream
 from hub.log.rebuild import dump, rebuild
+from hub.server.timers import Clockwork
 from hub.storage.interface import Tx
 from tests.support.hubs import TestHub
 
@@ -53,7 +57,9 @@ def finish(leased: Leased, text: str = "because", **more: str) -> FinishJob:
     return FinishJob.model_validate(fields)
 
 
-async def refused(caller: Caller, request: FinishJob | SubmitJob | ExtendJob | ReleaseJob | GetJob) -> str:
+async def refused(
+    caller: Caller, request: FinishJob | SubmitJob | ExtendJob | ReleaseJob | ReportProgress | GetJob
+) -> str:
     with pytest.raises(HubError) as caught:
         await caller.call(request)
     return caught.value.code
@@ -201,3 +207,70 @@ async def test_open_questions_rebuilt_from_the_log_equal_the_live_ones(surface_h
     live, again = await surface_hub.app.store.write(both)
     assert live == again
     assert len(live["open_question"]) == 1  # type: ignore[index]
+
+
+async def test_whoever_asked_sees_what_the_job_waits_for_and_the_answer_growing(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada)
+    leased = await must_claim(tab, lease_s=5)
+    held = {"room": "build", "job": question, "lease_token": leased.lease_token}
+    look = {"room": "build", "job": question, "agent": "browser-1"}
+    seen = await ada.call(GetJob.model_validate(look))
+    waiting = asyncio.create_task(ada.call(GetJob.model_validate({**look, "wait_s": 20, "after": seen.revision})))
+    await tab.call(ReportProgress.model_validate({**held, "pending": "waiting for a person"}))
+    pending = await waiting
+    assert (pending.state, pending.pending, pending.partial) == ("leased", "waiting for a person", "")
+    surface_hub.clock.advance(30)
+    await tab.call(SubmitJob.model_validate(held))
+    await tab.call(ReportProgress.model_validate({**held, "partial": "beca"}))
+    growing = await ada.call(GetJob.model_validate(look))
+    assert (growing.state, growing.pending, growing.partial) == ("submitted", "", "beca")
+    waiting = asyncio.create_task(ada.call(GetJob.model_validate({**look, "wait_s": 20, "after": growing.revision})))
+    await tab.call(finish(leased))
+    done = await waiting
+    assert (done.state, done.pending, done.partial) == ("answered", "", "")
+    assert len((await ada.call(ListMessages(room="build"))).items) == 2
+
+
+async def test_progress_under_a_stale_lease_is_refused(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    await ask(ada)
+    late = await must_claim(tab, lease_s=5)
+    surface_hub.clock.advance(6)
+    await must_claim(tab)
+    stale = ReportProgress(room="build", job=late.job, lease_token=late.lease_token, partial="x")
+    assert await refused(tab, stale) == "stale-lease"
+
+
+async def test_rows_of_closed_jobs_go_after_a_week_and_open_ones_stay(hub: TestHub) -> None:
+    ada, tab = await two(hub)
+    closed, still = await ask(ada, "one"), await ask(ada, "two")
+    await tab.call(finish(await must_claim(tab), outcome="failed", error="limit-reached"))
+    await must_claim(tab)
+
+    def rows(tx: Tx) -> int:
+        found = tx.row("select count(*) from job")
+        assert found is not None
+        return int(found[0])
+
+    hub.clock.advance(6 * 86400)
+    await hub.app.dispatch.service(Clockwork).run_due()
+    assert await hub.app.store.read(rows) == 2
+    hub.clock.advance(2 * 86400)
+    await hub.app.dispatch.service(Clockwork).run_due()
+    assert await hub.app.store.read(rows) == 1
+    assert (await tab.call(GetJob(room="build", job=still))).state == "queued"
+    (answer,) = (await ada.call(GetAnswers(room="build", question=closed))).items
+    assert answer.metadata == {"job": {"outcome": "failed", "error": "limit-reached"}}
+
+
+async def test_any_browser_means_the_online_one_with_the_fewest_open_questions(surface_hub: TestHub) -> None:
+    ada, one = await two(surface_hub)
+    other = await surface_hub.agent("browser-2", "browser")
+    await other.call(JoinRoom(room="build"))
+    asked = [await ask(ada, str(i), to="@browser") for i in range(2)]
+    first, second = await must_claim(one), await must_claim(other)
+    assert {first.job, second.job} == set(asked)
+    await other.call(finish(second))
+    third = await ask(ada, "third", to="@browser")
+    assert (await must_claim(other)).job == third

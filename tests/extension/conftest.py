@@ -1,0 +1,193 @@
+"""A real Chromium with the extension, a real hub in a process of its own, and an imitation of claude.ai."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.async_api import BrowserContext, Page, Worker, async_playwright
+
+from tests.extension.site import Site, imitation
+from tests.faults.world import World
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+EXTENSION = ROOT / "extension"
+ID = "jlobenjgedfgfcjmcklhmfoildicnhoj"
+
+
+def flags(extension: Path, site: Site) -> list[str]:
+    """Chromium's: the extension loaded, claude.ai mapped to the imitation, nothing else reachable, LNA enforced."""
+    return [
+        f"--disable-extensions-except={extension}",
+        f"--load-extension={extension}",
+        f"--host-resolver-rules=MAP claude.ai:443 127.0.0.1:{site.port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"--ip-address-space-overrides=127.0.0.1:{site.port}=public",
+        "--ignore-certificate-errors",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+
+
+@dataclass
+class Rig:
+    """Everything a test touches: ask as `ada`, look at tabs, decide what the site answers."""
+
+    world: World
+    site: Site
+    context: BrowserContext
+    ui: Page
+    http: httpx2.AsyncClient
+    ada: str = ""
+    pages: dict[str, Page] = field(default_factory=dict)
+
+    @property
+    def worker(self) -> Worker:
+        return self.context.service_workers[-1]
+
+    async def request(self, **message: Any) -> Any:
+        """What an extension page asks of the worker. Raises what the worker refuses."""
+        answer = await self.ui.evaluate("(m) => chrome.runtime.sendMessage(m)", message)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer.get("ok")
+
+    async def view(self) -> Any:
+        return await self.request(type="view")
+
+    async def tab(self, mode: str = "auto", path: str = "/new") -> str:
+        """A new tab in the room; its agent's name."""
+        before = {tab["id"] for tab in (await self.view())["tabs"]}
+        page = await self.context.new_page()
+        await page.goto(f"https://claude.ai{path}")
+        found = await self.ui.evaluate("() => chrome.tabs.query({url: 'https://claude.ai/*'})")
+        tab = max(t["id"] for t in found)
+        await self.request(type="join", tab=tab)
+        if mode == "auto":
+            await self.request(type="mode", tab=tab, mode="auto")
+
+        async def ready() -> Any:
+            tabs = (await self.view())["tabs"]
+            return next((t for t in tabs if t["id"] == tab and t["online"] and "build" in t["rooms"]), None)
+
+        assert tab not in before
+        view = await eventually(ready, within_s=20, what="the tab is an agent in the room")
+        self.pages[view["agent"]] = page
+        return str(view["agent"])
+
+    async def tab_id(self, agent: str) -> int:
+        return int(next(t["id"] for t in (await self.view())["tabs"] if t["agent"] == agent))
+
+    async def ask(self, text: str, to: str = "@browser", **more: Any) -> str:
+        """Post a question as ada; its id."""
+        body = {"text": text, "kind": "question", "intent": "request", "to": [to], **more}
+        posted = await self.http.post("/v1/rooms/build/messages", json=body)
+        assert posted.status_code == 201, posted.text
+        return str(posted.json()["id"])
+
+    async def answers(self, question: str) -> list[dict[str, Any]]:
+        page = await self.http.get(f"/v1/rooms/build/questions/{question}/answers")
+        return list(page.json()["items"])
+
+    async def answer(self, question: str, within_s: float = 40) -> dict[str, Any]:
+        """The one answer; fails when there is none in time, or more than one."""
+        found = await eventually(lambda: self._try(question), within_s=within_s, what=f"an answer to {question}")
+        assert len(found) == 1, found
+        return dict(found[0])
+
+    async def _try(self, question: str) -> list[dict[str, Any]]:
+        try:
+            return await self.answers(question)
+        except httpx2.TransportError:
+            return []
+
+    async def job(self, question: str, agent: str = "browser-1") -> dict[str, Any]:
+        answer = await self.http.get(f"/v1/rooms/build/jobs/{question}", params={"agent": agent})
+        return dict(answer.json())
+
+    async def close_tabs(self) -> None:
+        for page in [p for p in self.context.pages if p is not self.ui]:
+            await page.close()
+        self.pages.clear()
+        await eventually(self._no_tabs, within_s=20, what="all tabs left")
+
+    async def _no_tabs(self) -> bool:
+        return not (await self.view())["tabs"]
+
+
+@asynccontextmanager
+async def rig_in(folder: Path, extension: Path = EXTENSION) -> AsyncIterator[Rig]:
+    """Start everything, pair the browser, make the room."""
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is not installed; .ci/install does it"
+    (folder / "hub").mkdir()
+    world = World(folder / "hub")
+    await asyncio.to_thread(world.start)
+    profile = folder / "profile"
+    (profile / "Default").mkdir(parents=True)
+    preferences = {"extensions": {"ui": {"developer_mode": True}}}  # an unpacked extension may only then reload itself
+    (profile / "Default" / "Preferences").write_text(json.dumps(preferences))
+    async with imitation(folder) as site, async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            str(profile), headless=True, executable_path=chromium, chromium_sandbox=False, args=flags(extension, site)
+        )
+        try:
+            async with httpx2.AsyncClient(timeout=20) as http:
+                yield await _connected(world, site, context, http)
+        finally:
+            await context.close()
+            world.end()
+
+
+async def _connected(world: World, site: Site, context: BrowserContext, http: httpx2.AsyncClient) -> Rig:
+    async with world.client() as local:
+        await local.post("/v1/rooms", json={"room": "build", "open_to": "owner"})
+        made = (await local.post("/v1/agents", json={"name": "ada", "kind": "code"})).json()
+        pairing = (await local.post("/v1/browsers/pair", json={})).json()
+    ui = context.pages[0] if context.pages else await context.new_page()
+
+    async def opened() -> bool:
+        try:
+            await ui.goto(f"chrome-extension://{ID}/ui/options.html")
+        except Exception:
+            return False
+        return True
+
+    await eventually(opened, within_s=30, what="the extension is loaded")
+    http.base_url = world.url
+    http.headers["authorization"] = f"Bearer {made['token']}"
+    rig = Rig(world, site, context, ui, http, made["token"])
+    await rig.http.post("/v1/rooms/build/join", json={})
+    await rig.request(type="pair", url=world.url, token=pairing["token"])
+    return rig
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def module_rig(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Rig]:
+    async with rig_in(tmp_path_factory.mktemp("extension")) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def rig(module_rig: Rig) -> AsyncIterator[Rig]:
+    """The module's browser and hub, without tabs and with a plain site."""
+    module_rig.site.prompts.clear()
+    module_rig.site.answer = Site(0, "").answer
+    yield module_rig
+    await module_rig.close_tabs()

@@ -1,0 +1,145 @@
+"""A web server that is `https://claude.ai` for the browser: the imitation page, and answers the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trustme
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+HERE = Path(__file__).parent
+CSP = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
+PAGE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Claude</title>'
+    '<script type="module" src="/imitation.js"></script></head><body><div id="root"></div></body></html>'
+)
+
+
+@dataclass
+class Reply:
+    """What the site answers: pieces of text, pauses (seconds) and holds (events) in between."""
+
+    pieces: list[str | float | asyncio.Event]
+    status: int = 200
+
+
+def say(text: str) -> Reply:
+    """An answer in three pieces."""
+    third = max(1, len(text) // 3)
+    return Reply([text[:third], text[third : 2 * third], text[2 * third :]])
+
+
+@dataclass
+class Site:
+    """The imitation's server. `prompts` is what was really sent, exactly."""
+
+    port: int
+    script: str
+    answer: Callable[[str], Reply] = field(default=lambda prompt: say(f"You said: {prompt}"))
+    prompts: list[str] = field(default_factory=list)
+    conversations: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+
+    def routes(self) -> list[Route]:
+        api = "/api/organizations/o1/chat_conversations/{id}"
+        return [
+            Route("/imitation.js", self._script),
+            Route(api, self._conversation),
+            Route(api + "/completion", self._complete, methods=["POST"]),
+            Route("/{path:path}", self._page),
+        ]
+
+    async def _page(self, request: Request) -> Response:
+        return HTMLResponse(PAGE, headers={"content-security-policy": CSP})
+
+    async def _script(self, request: Request) -> Response:
+        return Response(self.script, media_type="text/javascript")
+
+    async def _conversation(self, request: Request) -> Response:
+        return JSONResponse({"messages": self.conversations.get(request.path_params["id"], [])})
+
+    async def _complete(self, request: Request) -> Response:
+        prompt = (await request.json())["prompt"]
+        self.prompts.append(prompt)
+        reply = self.answer(prompt)
+        turns = self.conversations.setdefault(request.path_params["id"], [])
+        turns.append({"sender": "human", "text": prompt})
+        if reply.status != 200:
+            return JSONResponse({"error": "limit"}, reply.status)
+        answer = {"sender": "assistant", "text": ""}
+        turns.append(answer)
+        return StreamingResponse(self._stream(reply, answer), media_type="text/event-stream")
+
+    async def _stream(self, reply: Reply, answer: dict[str, str]) -> AsyncIterator[bytes]:
+        for piece in reply.pieces:
+            if isinstance(piece, str):
+                answer["text"] += piece
+                yield b"data: " + json.dumps({"delta": piece}).encode() + b"\n\n"
+            elif isinstance(piece, asyncio.Event):
+                await piece.wait()
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.Event().wait(), piece)
+
+
+def bundle() -> str:
+    """The page's script with its editor, in one file."""
+    esbuild = HERE / "node_modules" / ".bin" / "esbuild"
+    assert esbuild.exists(), "run .ci/install, or `npm ci` in tests/extension"
+    command = [str(esbuild), str(HERE / "site" / "imitation.js"), "--bundle", "--format=esm", "--log-level=error"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+@asynccontextmanager
+async def imitation(folder: Path) -> AsyncIterator[Site]:
+    """Serve the imitation with a certificate of its own."""
+    certificate = trustme.CA().issue_cert("claude.ai")
+    key, chain = folder / "key.pem", folder / "chain.pem"
+    certificate.private_key_pem.write_to_path(str(key))
+    for part in certificate.cert_chain_pems:
+        part.write_to_path(str(chain), append=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    site = Site(listener.getsockname()[1], bundle())
+    config: Any = uvicorn.Config(
+        Starlette(routes=site.routes()),
+        loop="none",
+        lifespan="off",
+        log_level="error",
+        ssl_keyfile=str(key),
+        ssl_certfile=str(chain),
+        timeout_graceful_shutdown=1,
+    )
+    server = _Quiet(config)
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        yield site
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+class _Quiet(uvicorn.Server):
+    """uvicorn that leaves signals to the test session."""
+
+    def install_signal_handlers(self) -> None: ...
+
+    @asynccontextmanager
+    async def _nothing(self) -> AsyncIterator[None]:
+        yield
+
+    def capture_signals(self) -> Any:
+        from contextlib import nullcontext
+
+        return nullcontext()
