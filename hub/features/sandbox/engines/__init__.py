@@ -1,0 +1,1 @@
+"""Ways to run code apart from the machine, one file each, all behind `engine.Engine`."""
