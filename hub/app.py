@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -19,6 +19,7 @@ from hub.core.call import Call
 from hub.core.errors import HubError, InternalError, NotFound
 from hub.kernel.agents.handlers import bootstrap
 from hub.log.log import HUB, create_stream, find_stream
+from hub.log.tail import Tails
 from hub.server import attend, health, sse, timers, websocket
 from hub.server.answers import send_problem
 from hub.server.auth import Authenticator
@@ -35,6 +36,7 @@ from hub.storage.sqlite import SqliteStore
 
 log = logging.getLogger("hub")
 LOCAL = "local"
+S = TypeVar("S")
 SYSTEM = Principal(agent=0, name="hub", kind="script", scopes=ALL_SCOPES, owner=0)
 Background = Callable[["HubApp"], AbstractAsyncContextManager[None]]
 
@@ -56,7 +58,7 @@ class HubApp:
         self._ready = False
         self._local: Principal | None = None
         self.extra_routes: list[BaseRoute] = []
-        self.backgrounds: list[Background] = []
+        self.backgrounds: list[Background] = [*features.workers()]
         self.asgi = self._asgi()
 
     def _asgi(self) -> Guard:
@@ -143,6 +145,19 @@ class HubApp:
     def system_call(self) -> Call:
         """A call by the hub itself."""
         return Call(SYSTEM, self._clock(), secrets.token_bytes, self.dispatch.presence.state)
+
+    @property
+    def tails(self) -> Tails:
+        """Growth of all streams."""
+        return self.dispatch.tails
+
+    def service(self, kind: type[S]) -> S:
+        """A long-lived helper of this hub by its class."""
+        return self.dispatch.service(kind)
+
+    def provide(self, service: object) -> None:
+        """Offer a long-lived helper to others, found by its class."""
+        self.dispatch.provide(service)
 
     async def local_token(self) -> str:
         """A new token with all scopes for the local user's agent."""

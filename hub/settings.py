@@ -13,6 +13,7 @@ import platformdirs
 
 DEFAULT_PORT: Final = 7411
 PREFIX: Final = "BRIDGE_"
+SANDBOXES: Final = ("auto", "off", "bwrap")  # engines by name: only that one
 # read by clients, setup and push, not by the hub itself
 CLIENT_NAMES: Final = frozenset(
     {
@@ -58,6 +59,8 @@ class Settings:
     writes_per_s: float = 200
     write_burst: float = 1000
     idle_stop_s: float = 0
+    sandbox: str = "auto"
+    sandbox_slots: int = 0
     log_level: str = "info"
     github_token: str = field(default="", repr=False)
 
@@ -66,6 +69,10 @@ class Settings:
             raise SettingsError(f"port {self.port} is not between 0 and 65535")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingsError("tls_cert and tls_key go together: give both, or neither")
+        if self.sandbox not in SANDBOXES:
+            raise SettingsError(f"sandbox is one of {', '.join(SANDBOXES)}")
+        if not 0 <= self.sandbox_slots <= 64:
+            raise SettingsError("sandbox_slots is between 0 (as many as cores, at most 4) and 64")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError("log_level is one of debug, info, warning, error")
 

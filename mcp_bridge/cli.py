@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tail": ("mcp_bridge.commands.talk:tail", "Follow a room live."),
     "search": ("mcp_bridge.commands.talk:search", "Search messages."),
     "rooms": ("mcp_bridge.commands.rooms:rooms", "List, create, join and change rooms."),
+    "run": ("mcp_bridge.commands.run:run", "Run a script in the hub's sandbox."),
     "proposals": ("mcp_bridge.commands.proposals:proposals", "Open, vote on and close decisions."),
     "board": ("mcp_bridge.commands.board:board", "A room's board: cards, who does what, what comes next."),
     "queues": ("mcp_bridge.commands.queues:queues", "Hand out work, do it, look after queues."),

@@ -64,6 +64,9 @@ TOOLS: Final[dict[str, str]] = {
     "tasks.collect": "task",
     "workers.set": "task",
     "workers.remove": "task",
+    "runs.start": "run_code",
+    "runs.get": "run_code",
+    "runs.cancel": "run_code",
 }
 
 # operation -> why no tool offers it
@@ -104,6 +107,7 @@ NOT_FOR_AGENTS: Final[dict[str, str]] = {
     "queues.redrive": "dead letters are for people and scripts",
     "queues.resume": "queue settings are for people and scripts",
     "queues.dead": "dead letters are for people and scripts",
+    "runs.list": "agents know the runs they started; the list is for people and pages",
     "tasks.redrive": "dead letters are for people and scripts",
     "board.configure": "columns and limits are for people and scripts; a room template sets them",
     "board.export": "documents are for people and scripts; agents read room://{room}/board",

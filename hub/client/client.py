@@ -171,6 +171,27 @@ class HubClient:
         """One task per body over a queue; outcomes as they end, failed ones too. Options: see `fan_out`."""
         return fan_out(self, queue, bodies, **options)
 
+    async def signals(self, room: str, opened: asyncio.Event | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Short-lived signals of a room (the output of runs as it comes) from now until the connection ends.
+
+        `opened` is set once nothing can be missed any more. Signals are in no log: what is lost is not sent again.
+        """
+        from hub.kernel.rooms.contract import GetRoom
+
+        cursor = (await self.call(GetRoom(room=room))).cursor
+        async with self.http.stream("GET", "/v1/stream", params={"rooms": room, "cursor": cursor}) as answer:
+            if answer.status_code != 200:
+                await answer.aread()
+                raise_problem(answer.status_code, _json(answer))
+            kind = ""
+            async for line in answer.aiter_lines():
+                if opened is not None:
+                    opened.set()
+                if line.startswith("event: "):
+                    kind = line[7:]
+                elif line.startswith("data: ") and kind == "signal":
+                    yield json.loads(line[6:])
+
 
 class SyncHubClient:
     """The same client for scripts without asyncio: every call blocks."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from hub.core.operation import AnyOperation, Registry
 from hub.log import schema as log_schema
+from hub.log.worker import Worker
 from hub.storage.interface import Migration
 
 ALL = [
@@ -23,6 +24,7 @@ ALL = [
     "hub.features.browsers",
     "hub.features.queues",
     "hub.features.kanban",
+    "hub.features.runs",
 ]
 
 
@@ -56,6 +58,11 @@ def load_contracts() -> Registry:
 def chores() -> list[tuple[float, Any]]:
     """What features want done as time passes: (every how many seconds, body)."""
     return [chore for module in _modules("chores") for chore in module.CHORES]
+
+
+def workers() -> list[Worker]:
+    """What acts on the world as long as the hub runs."""
+    return [worker for module in _modules("worker") for worker in module.WORKERS]
 
 
 def migrations() -> list[Migration]:

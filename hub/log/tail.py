@@ -6,7 +6,7 @@ A wake-up carries no data. Losing one costs latency, never a message: a reader a
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -14,6 +14,8 @@ from hub.storage.interface import Growth
 
 _FRAMES: Final = 2048
 _BYTES: Final = 4 * 1024 * 1024
+SIGNALS: Final = 1 << 61  # plus a stream's id: the topic of its signals
+_SIGNALS_KEPT: Final = 64  # per room, and rooms: signals are for who listens now
 _WAKE_CHUNK: Final = 32  # waking 1,000 at once stalls the loop for 58 ms; in chunks 4 ms
 
 
@@ -56,6 +58,7 @@ class Tails:
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._grown: dict[int, int] = {}
         self._listeners: list[asyncio.Event] = []
+        self._signals: OrderedDict[int, deque[tuple[int, bytes]]] = OrderedDict()
         self.stamp = 0
         self.rewritten: set[int] = set()  # streams with texts blanked since somebody cleaned copies up
 
@@ -99,13 +102,28 @@ class Tails:
         tail = self._rooms.get(log)
         return None if tail is None or after > tail.head else tail.after(after, limit)
 
+    def signal(self, log: int, frame: bytes) -> None:
+        """Show `frame` to who streams `log` now. Not in the log: whoever is late or away never sees it."""
+        self.stamp += 1
+        kept = self._signals.setdefault(log, deque(maxlen=_SIGNALS_KEPT))
+        kept.append((self.stamp, frame))
+        self._signals.move_to_end(log)
+        if len(self._signals) > _SIGNALS_KEPT:
+            self._signals.popitem(last=False)
+        self._grown[SIGNALS + log] = self.stamp
+        self._wake(list(self._waiters.pop(SIGNALS + log, ())))
+
+    def signals(self, log: int, after: int) -> list[tuple[int, bytes]]:
+        """Signals of `log` given after stamp `after`, each with its own stamp."""
+        return [kept for kept in self._signals.get(log, ()) if kept[0] > after]
+
     def grown_since(self, topics: Iterable[int], stamp: int) -> list[int]:
         """Topics that have grown after `stamp`."""
         return [topic for topic in topics if self._grown.get(topic, 0) > stamp]
 
     def topics_since(self, stamp: int) -> list[int]:
-        """All topics that have grown after `stamp`."""
-        return [topic for topic, grown in self._grown.items() if grown > stamp]
+        """All streams and agents' topics that have grown after `stamp`; not those of signals."""
+        return [topic for topic, grown in self._grown.items() if stamp < grown and topic < SIGNALS]
 
     async def wait(self, topics: Sequence[int], since: int, timeout_s: float) -> bool:
         """Wait until one of `topics` grows after stamp `since`; false when time ran out first."""

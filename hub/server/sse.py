@@ -126,8 +126,9 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def sse(batch: Batch) -> bytes:
-    """The batch as one write: every event with its type, then the resume cursor for all rooms."""
+    """The batch as one write: signals, every event with its type, then the resume cursor for all rooms."""
     parts = [b"event: gap\ndata: " + orjson.dumps(gap.model_dump()) + b"\n\n" for gap in batch.gaps]
+    parts += [b"event: signal\ndata: " + signal + b"\n\n" for signal in batch.signals]
     parts += [b"event: " + _type(frame) + b"\ndata: " + frame + b"\n\n" for frame in batch.frames]
     parts.append(b"id: " + batch.cursor.encode() + b"\n\n")
     return b"".join(parts)

@@ -19,6 +19,7 @@ from hub.kernel.inbox.handlers import resume
 from hub.kernel.inbox.positions import load_position
 from hub.kernel.rooms.project import enter, rooms_of
 from hub.log.log import HUB, load_stream, read_events
+from hub.log.tail import SIGNALS
 from hub.server.dispatch import Dispatch
 from hub.storage.interface import Tx
 
@@ -35,18 +36,20 @@ class Followed:
     name: str
     epoch: int
     after: int
+    signalled: int = 0
 
 
 @dataclass(slots=True)
 class Batch:
-    """What to send now. `cursor` resumes after it; it covers every followed room."""
+    """What to send now. `cursor` resumes after it; it covers every followed room. `signals` are in no log."""
 
     frames: list[bytes] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    signals: list[bytes] = field(default_factory=list)
     cursor: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.frames or self.gaps)
+        return bool(self.frames or self.gaps or self.signals)
 
 
 class Subscription:
@@ -87,7 +90,7 @@ class Subscription:
             after, gap = resume(stream, mark, start)
             if gap:
                 self._gaps.append(gap)
-            made.append(Followed(entered.log, name, stream.epoch, after))
+            made.append(Followed(entered.log, name, stream.epoch, after, self._dispatch.tails.stamp))
         for followed in made:
             self._rooms[followed.log] = followed
         return made
@@ -98,8 +101,8 @@ class Subscription:
 
     @property
     def topics(self) -> list[int]:
-        """What to wait on: the rooms, the agent itself (joins), the hub (revocation)."""
-        return [*self._rooms, -self._principal.agent, HUB]
+        """What to wait on: the rooms and their signals, the agent itself (joins), the hub (revocation)."""
+        return [*self._rooms, *(SIGNALS + log for log in self._rooms), -self._principal.agent, HUB]
 
     @property
     def cursor(self) -> str:
@@ -115,9 +118,17 @@ class Subscription:
                 frames = await self._allowed(followed, frames)
             batch.frames += frames
             followed.after += len(frames)
+            if followed.log in self._rooms:
+                batch.signals += self._signals(followed)
         if batch:
             batch.cursor = self.cursor
         return batch
+
+    def _signals(self, followed: Followed) -> list[bytes]:
+        found = self._dispatch.tails.signals(followed.log, followed.signalled)
+        if found:
+            followed.signalled = found[-1][0]
+        return [frame for _, frame in found]
 
     async def _frames(self, followed: Followed) -> list[bytes]:
         frames = self._dispatch.tails.frames(followed.log, followed.after, PAGE)

@@ -243,6 +243,7 @@ class Stuck:
 def ws_frames(batch: Batch, *, batched: bool) -> list[bytes]:
     """The batch as WebSocket frames, ending with the resume cursor."""
     frames = [b'{"gap":' + orjson.dumps(gap.model_dump()) + b"}" for gap in batch.gaps]
+    frames += [b'{"signal":' + signal + b"}" for signal in batch.signals]
     cursor = orjson.dumps(batch.cursor)
     if batched:
         return [*frames, b'{"events":[' + b",".join(batch.frames) + b'],"cursor":' + cursor + b"}"]

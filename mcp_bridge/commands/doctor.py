@@ -26,6 +26,8 @@ from hub.client.client import locate
 from hub.core.errors import HubError
 from hub.features.browsers.contract import ListBrowsers
 from hub.kernel.agents.contract import GetMe
+from hub.sandbox.choose import Engines, engines_for
+from hub.sandbox.engine import LANGUAGES
 from hub.settings import SettingsError, default_home, load
 from mcp_bridge.commands.browser import health_line
 from mcp_bridge.commands.common import json_option, show
@@ -35,12 +37,13 @@ OLDEST_SQLITE: Final = (3, 35, 0)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: how it is, and what to do when it is not well."""
+    """One thing looked at: how it is, and what to do when it is not well. `optional`: all else works without it."""
 
     name: str
     fine: bool
     found: str
     fix: str = ""
+    optional: bool = False
 
 
 @click.command()
@@ -52,18 +55,19 @@ def doctor(as_json: bool) -> None:
     """
     checks = asyncio.run(examine())
     show([asdict(check) for check in checks], as_json, lambda: "\n".join(map(_line, checks)))
-    if not all(check.fine for check in checks):
+    if not all(check.fine or check.optional for check in checks):
         raise SystemExit(1)
 
 
 def _line(check: Check) -> str:
-    mark = click.style("✓", fg="green") if check.fine else click.style("✗", fg="red")
+    bad = click.style("○", fg="yellow") if check.optional else click.style("✗", fg="red")
+    mark = click.style("✓", fg="green") if check.fine else bad
     return f"{mark} {check.name}: {check.found}" + ("" if check.fine else f"\n    → {check.fix}")
 
 
 async def examine() -> list[Check]:
     """All checks, in order; the later ones need the earlier."""
-    checks = [_versions(), _sqlite(), _settings(), _home()]
+    checks = [_versions(), _sqlite(), _settings(), _home(), await _sandbox()]
     steps: list[Callable[[], Awaitable[Check]]] = [_handshake, _hub, _clock, _tabs]
     for step in steps:
         try:
@@ -101,6 +105,19 @@ def _home() -> Check:
         return Check("data", False, f"{home} can be read by others", f"chmod 700 {home}")
     free_mb = shutil.disk_usage(home).free // 2**20
     return Check("data", free_mb > 200, f"{home}, {free_mb} MB free", "free disk space, or move BRIDGE_HOME")
+
+
+async def _sandbox() -> Check:
+    """Which engines hold code in on this machine, tested now; a hub with runs on tests them the same way."""
+    try:
+        engines = Engines(engines_for(load().sandbox))
+    except SettingsError:
+        return Check("sandbox", False, "not tested", "correct the settings first", optional=True)
+    await engines.examine()
+    engines.close()
+    spoken = ", ".join(f"{language} by {engine}" for language, engine in engines.languages.items())
+    found = spoken or "nothing can run code here; all else works without it"
+    return Check("sandbox", set(LANGUAGES) <= set(engines.languages), found, engines.refusal, optional=True)
 
 
 async def _handshake() -> Check:

@@ -10,6 +10,7 @@ FILES: Final = [
     "voting",
     "queues",
     "kanban",
+    "runs",
 ]
 
 

@@ -39,7 +39,7 @@ def test_every_module_is_reachable_from_an_entry_point() -> None:
     known = modules()
     waiting = [*ENTRIES, *(entry.split(":")[0] for entry, _ in COMMANDS.values())]
     waiting += [f"mcp_bridge.tools.{name}" for name in tools.FILES]
-    parts = ("project", "entries", "guard", "handlers", "policies", "contract", "schema", "chores")
+    parts = ("project", "entries", "guard", "handlers", "policies", "contract", "schema", "chores", "worker")
     waiting += [f"{part}.{name}" for part in features.ALL for name in parts]
     seen: set[str] = set()
     while waiting:

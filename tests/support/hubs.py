@@ -83,7 +83,7 @@ async def running_hub(
 ) -> AsyncIterator[TestHub]:
     """A hub over a data directory, closed afterwards."""
     clock = clock or Clock()
-    defaults: dict[str, Any] = {"writes_per_s": 1e6, "write_burst": 1e6, "reads_per_s": 1e6}
+    defaults: dict[str, Any] = {"writes_per_s": 1e6, "write_burst": 1e6, "reads_per_s": 1e6, "sandbox": "off"}
     app = HubApp(Settings(home=home, **{**defaults, **settings}), clock=clock, store=store)
     async with app.running():
         hub = TestHub(app, clock, surface, await app.local_token())

@@ -96,7 +96,8 @@ def enter_agent(tx: Tx, call: Call, request: EnterAgent) -> AgentEntered:
         label=f'%"{label}"%',
     )
     agent = row[0] if row is not None else _register_free_name(tx, call, request, label)
-    token = issue(tx, call, agent, None, ENTERED_S)
+    # where a person with the right enters, agents may ask for runs; a room allows none until a person switches them on
+    token = issue(tx, call, agent, tuple(DEFAULT_SCOPES | ({"run"} & call.principal.scopes)), ENTERED_S)
     name = agent_name(tx, agent)
     return AgentEntered(agent=name, renamed=name != request.name, token=token.token, token_id=token.token_id)
 

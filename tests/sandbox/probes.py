@@ -56,7 +56,7 @@ for _path in (
     PROBES[f"read {_path}"] = _READ.format(_path)
 for _path in (
     "/x", "/usr/x", "/etc/x", "/dev/x", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname",
-    "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches", "/room/x", "/usr/bin/python3", "/sys/x",
+    "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches", "/room/x", "/room/shared", "/code/main.py", "/code/x", "/usr/bin/python3", "/sys/x",
 ):  # fmt: skip
     PROBES[f"write {_path}"] = _WRITE.format(_path)
 for _path in ("/home", "/root", "/var", "/run", "/sys", "/opt", "/mnt", "/boot", "/proc/1/root/root"):

@@ -1,0 +1,1 @@
+"""Runs: code that members of a room execute in the hub's sandbox."""

@@ -1,1 +1,0 @@
-"""Ways to run code apart from the machine, one file each, all behind `engine.Engine`."""
