@@ -62,6 +62,11 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "board-surfaces",
+        "A board works the same through plain HTTP, the Python client, the MCP tool and the command line.",
+        ("tests/surfaces/test_board.py::test_two_work_a_board_off",),
+    ),
+    Claim(
         "wip",
         "No column ever holds more cards than its limit, by whatever way they come.",
         (FULL, MOVERS, HISTORIES),
