@@ -91,6 +91,7 @@ NOT_FOR_AGENTS: Final[dict[str, str]] = {
     "jobs.extend": "the extension and the desktop agent work their questions off; other agents answer with send",
     "jobs.release": "the extension and the desktop agent work their questions off; other agents answer with send",
     "jobs.finish": "the extension and the desktop agent work their questions off; other agents answer with send",
+    "templates.list": "the tool's schema names the templates; their text comes with the room",
     "rooms.update": "room settings are for people and scripts",
     "rooms.archive": "room settings are for people and scripts",
     "invites.create": "inviting is for people and scripts",

@@ -16,7 +16,8 @@ def add_prompts(server: MCPServer[Any]) -> None:
         goal = f" Your task: {task}" if task else ""
         return (
             f"Join the room '{room}' with join(room='{room}') and read the briefing.{goal}\n"
-            "Say in one message what you will do. Before editing shared files look whether somebody works on them. "
+            f"Keep to its working agreement. Take work with board(action='take', room='{room}') and move the card along, or "
+            "say in one message what you will do. Before editing shared files look whether somebody works on them. "
             "Ask with ask() when you need something from one agent; answer questions with send(reply_to=…). "
             "When you wait, call poll(wait_s=600). Tell the room when you are done and what is left."
         )
@@ -25,8 +26,11 @@ def add_prompts(server: MCPServer[Any]) -> None:
     def standup(room: str) -> str:
         """Report where things stand in a room."""
         return (
-            f"Read history(room='{room}', limit=50) and who(room='{room}'). Then send one message to '{room}' with three "
-            "lines: what was done since the last standup and by whom, what is being done now, what is blocked and by what."
+            f"Read board(action='see', room='{room}'), history(room='{room}', limit=50), who(room='{room}') and "
+            f"vote(room='{room}'). Then send(room='{room}') one message with four lines: what was done since the last "
+            "standup and by whom (card ids), what is being done now, what is blocked and by what or whom, which decision is "
+            "waited for. Cards that stand still for long, or whose holder is offline, get a "
+            "board(action='comment') that asks their holder."
         )
 
     @server.prompt(title="Review")
@@ -40,8 +44,12 @@ def add_prompts(server: MCPServer[Any]) -> None:
     @server.prompt(title="Hand over")
     def handoff(room: str, to: str = "") -> str:
         """Hand your work over so that somebody else can go on at once."""
-        who = f", to=['{to}'], intent='request'" if to else ""
+        whom = f", to=['{to}'], intent='request'" if to else ""
+        nobody = "" if to else " leaves it to whoever takes it"
         return (
-            f"Write a handover for the room '{room}' and send it with send(room='{room}'{who}): the goal, what is done "
-            "(with file names and ids), what is half done and where exactly it stands, what comes next, what to beware of."
+            f"Look at your cards: board(action='next', room='{room}') lists them. For each, say in its comments where exactly "
+            f"it stands, then give it on: board(action='update', card=…, version=…, assignee='{to}'){nobody}.\n"
+            f"Then write a handover for the room '{room}' and send it with send(room='{room}'{whom}): the goal, what is done "
+            "(with file names and ids), what is half done and where exactly it stands, what comes next, what to beware of, "
+            "which questions and votes are open. Release what you reserved."
         )

@@ -27,6 +27,7 @@ from hub.features.kanban.contract import (
     UpdateCard,
 )
 from hub.kernel.rooms.contract import Room
+from mcp_bridge.briefing import cut
 from mcp_bridge.desk import PAGE_BYTES, Desk
 from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
 from mcp_bridge.tools.rooms import BRIEFERS
@@ -182,7 +183,9 @@ _ACTIONS: Final[dict[str, Run]] = {"see": _see, "next": _next, "take": _next, "a
 async def _brief(desk: Desk, room: Room) -> dict[str, Any]:
     """The newcomer's own cards, for the briefing of `join`."""
     mine = (await desk.call(GetNext(room=room.room))).mine
-    return {"cards": [{"id": card.id, "column": card.column, "title": card.title[:120]} for card in mine[:5]]}
+    return {
+        "cards": [{"id": card.id, "column": card.column, "title": cut(visible(card.title), 80)} for card in mine[:5]]
+    }
 
 
 BRIEFERS.append(_brief)

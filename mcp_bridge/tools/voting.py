@@ -20,6 +20,7 @@ from hub.features.voting.contract import (
     WithdrawProposal,
 )
 from hub.kernel.rooms.contract import Room
+from mcp_bridge.briefing import cut
 from mcp_bridge.desk import Desk
 from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
 from mcp_bridge.tools.rooms import BRIEFERS
@@ -130,7 +131,13 @@ def _line(proposal: Proposal) -> str:
 async def _brief(desk: Desk, room: Room) -> dict[str, Any]:
     """Open proposals, for the briefing of `join`."""
     found = (await desk.call(ListProposals(room=room.room, open=True, limit=5))).items
-    return {"proposals": [{"id": p.id, "title": p.title[:120], "options": list(p.options)} for p in found]}
+    return {"proposals": [_open(p) for p in found]}
+
+
+def _open(proposal: Proposal) -> dict[str, Any]:
+    """An open proposal in a few bytes; `vote` shows the rest."""
+    options = [cut(visible(option), 30) for option in proposal.options[:4]]
+    return {"id": proposal.id, "title": cut(visible(proposal.title), 120), "options": options}
 
 
 BRIEFERS.append(_brief)

@@ -1,4 +1,4 @@
-"""Promises of the board."""
+"""Promises of boards, roles, briefings and templates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ MOVERS: Final = f"{PARALLEL}::test_parallel_movers_lose_nothing_and_overfill_not
 HISTORIES: Final = f"{PARALLEL}::test_a_board_is_the_fold_of_its_events_after_any_history"
 FULL: Final = f"{KANBAN}::test_a_full_column_takes_no_more_by_any_way"
 CYCLES: Final = f"{KANBAN}::test_cards_that_would_wait_for_each_other_are_refused"
+ROOMS: Final = "tests/kernel/test_rooms.py"
 NEXT: Final = f"{KANBAN}::test_next_is_the_most_urgent_card_that_fits_my_role"
 
 CLAIMS: Final = [
@@ -101,9 +102,58 @@ CLAIMS: Final = [
         ),
         Mutant(
             "hub/features/kanban/documents.py",
-            '            card["lines"].append(line[2:] if line.startswith("> ") else line[1:])\n',
-            '            card["lines"].append(line[1:].strip())\n',
-            "tests/features/kanban/test_documents.py::test_a_written_board_reads_back_the_same",
+            '"done": listed[1] in "xX"',
+            '"done": False',
+            "tests/features/kanban/test_documents.py::test_a_board_moves_to_another_room",
         ),
+    ),
+    Claim(
+        "briefing",
+        "The briefing of `join` takes less than 2,000 tokens however long, full or strange the room is.",
+        (
+            "tests/mcp/test_briefing.py::test_a_briefing_takes_less_than_2000_tokens_however_full_the_room_is",
+            "tests/mcp/test_briefing.py::test_a_cut_text_fits_and_is_a_beginning",
+        ),
+        Mutant(
+            "mcp_bridge/briefing.py",
+            "    if size(text) - 2 <= most:\n",
+            "    if len(text) <= most:\n",
+            "tests/mcp/test_briefing.py::test_a_cut_text_fits_and_is_a_beginning",
+        ),
+    ),
+    Claim(
+        "templates",
+        "A room made from a template has its channels, board, first cards and working agreement at once.",
+        (f"{ROOMS}::test_a_template_furnishes_a_room_at_once",),
+        Mutant(
+            "hub/kernel/rooms/handlers.py",
+            "        for furnish in FURNISHERS:\n",
+            "        for furnish in FURNISHERS[:0]:\n",
+            f"{ROOMS}::test_a_template_furnishes_a_room_at_once",
+        ),
+    ),
+    Claim(
+        "capabilities",
+        "Everyone says what they can do; `to=@capability` and the board's `next` find them by it.",
+        (f"{ROOMS}::test_capabilities_are_ones_own_and_mail_finds_them",),
+        Mutant(
+            "hub/kernel/messages/post.py",
+            "(member.role, *member.capabilities)",
+            "(member.role,)",
+            f"{ROOMS}::test_capabilities_are_ones_own_and_mail_finds_them",
+        ),
+    ),
+    Claim(
+        "agreement",
+        "A room's working agreement is shown to newcomers, set by owners only, and everybody hears when it changes.",
+        (
+            f"{ROOMS}::test_a_change_of_the_working_agreement_is_told_to_everybody",
+            "tests/mcp/test_briefing.py::test_a_newcomer_learns_who_is_there_what_is_open_and_how_to_work",
+        ),
+    ),
+    Claim(
+        "prompts",
+        "Every tool call that a prompt asks for exists with those arguments.",
+        ("tests/mcp/test_prompts.py::test_every_call_a_prompt_names_is_one_a_tool_takes",),
     ),
 ]

@@ -61,6 +61,23 @@ def test_rooms_messages_search_and_polling_from_a_terminal(home: Path) -> None:
     assert called["message"]["text"] == "hello world"
 
 
+def test_a_room_from_a_template_has_a_board_to_work_on(home: Path, tmp_path: Path) -> None:
+    assert "Stop the damage" in bridge(home, "rooms", "templates")
+    assert "board show outage" in bridge(home, "rooms", "new", "outage", "--template", "incident")
+    shown = bridge(home, "rooms", "show", "outage")
+    assert "First stop the damage" in shown
+    assert "channels: general, timeline, updates" in shown
+    taken = bridge(home, "board", "take", "outage", "--role", "coder", "--column", "doing")
+    assert "Stop the damage" in taken
+    assert "doing (1 of 3)" in bridge(home, "board", "show", "outage")
+    exported = tmp_path / "board.md"
+    exported.write_text(bridge(home, "board", "export", "outage"), "utf-8")
+    bridge(home, "rooms", "new", "drill")
+    assert "added 6 cards" in bridge(home, "board", "import", "drill", str(exported))
+    assert "use NAME, NAME=LIMIT or NAME!" in bridge(home, "board", "columns", "drill", "todo=x", code=2)
+    assert "[column-in-use]" in bridge(home, "board", "columns", "drill", "todo", "done!", code=1)
+
+
 def test_wrong_use_says_what_to_do_and_has_its_exit_code(home: Path, tmp_path: Path) -> None:
     assert "Did you mean 'send'" in bridge(home, "sned", code=2)
     assert "not found" in bridge(home, "send", "nowhere", "x", code=1)

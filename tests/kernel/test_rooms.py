@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hub.core.errors import Conflict, DirectRoom, Forbidden, NameTaken, RoomArchived, RoomNotFound
+from hub.core.errors import Conflict, DirectRoom, Forbidden, NameTaken, NotMembers, RoomArchived, RoomNotFound
+from hub.features.kanban.contract import GetBoard
 from hub.features.messages.contract import PostDirect, PostMessage
 from hub.kernel.agents.contract import RegisterAgent, RetireAgent
 from hub.kernel.inbox.contract import ReadInbox
@@ -16,9 +17,11 @@ from hub.kernel.rooms.contract import (
     JoinRoom,
     LeaveRoom,
     ListRooms,
+    ListTemplates,
     UpdateMember,
     UpdateRoom,
 )
+from tests.log.test_rebuild import same_after_rebuild
 from tests.support.hubs import TestHub
 
 pytestmark = pytest.mark.anyio
@@ -140,3 +143,56 @@ async def test_leaving_and_coming_back_changes_nothing_that_was_given(surface_hu
     await ada.call(CreateInvite(room="build", agent="ben", access="member"))
     back = next(m for m in (await ben.call(JoinRoom(room="build"))).members if m.agent == "ben")
     assert (back.access, back.weight) == ("member", 0), "a newer invite raises access, an owner sets the weight"
+
+
+async def test_a_template_furnishes_a_room_at_once(surface_hub: TestHub) -> None:
+    ada = await surface_hub.agent("ada")
+    templates = (await ada.call(ListTemplates())).items
+    assert [template.template for template in templates] == ["review", "research", "incident", "build"]
+    for template in templates:
+        made = await ada.call(CreateRoom(room=f"a-{template.template}", template=template.template))
+        assert made.settings.agreement == template.agreement
+        assert made.settings.topic == template.title
+        assert {channel.channel for channel in made.channels} == {"general", *template.channels}
+        board = await ada.call(GetBoard(room=made.room))
+        assert tuple(column.column for column in board.columns) == template.columns
+        assert tuple(card.title for card in board.cards) == template.cards
+        assert [column.done for column in board.columns] == [False] * (len(board.columns) - 1) + [True]
+        assert any(column.wip for column in board.columns)
+        assert any(card.blocked for card in board.cards), "some work has to wait"
+    joined = await ada.call(JoinRoom(room="own", create=True, template="incident", topic="The mail is down"))
+    assert (joined.settings.topic, joined.settings.open_to) == ("The mail is down", "owner")
+    assert (await ada.call(CreateRoom(room="plain"))).settings.agreement == ""
+    assert await surface_hub.app.store.write(same_after_rebuild) == []
+
+
+async def test_capabilities_are_ones_own_and_mail_finds_them(surface_hub: TestHub) -> None:
+    ada, ben = await surface_hub.agent("ada", "code"), await surface_hub.agent("ben", "code")
+    await ada.call(CreateRoom(room="build", open_to="all"))
+    await ben.call(JoinRoom(room="build", role="coder", capabilities=("python", "gpu")))
+    posted = await ada.call(PostMessage(room="build", text="who trains this?", to=("@gpu",)))
+    assert posted.to == ("ben",)
+    changed = await ben.call(UpdateMember(room="build", agent="ben", capabilities=("python",)))
+    assert (changed.role, changed.capabilities) == ("coder", ("python",))
+    kept = await ben.call(JoinRoom(room="build", role="tester"))
+    assert [(m.role, m.capabilities) for m in kept.members if m.agent == "ben"] == [("tester", ("python",))]
+    with pytest.raises(Forbidden):
+        await ben.call(UpdateMember(room="build", agent="ada", capabilities=("magic",)))
+    with pytest.raises(NotMembers):
+        await ada.call(PostMessage(room="build", text="x", to=("@gpu",)))
+    await ben.call(LeaveRoom(room="build"))
+    assert await surface_hub.app.store.write(same_after_rebuild) == []
+
+
+async def test_a_change_of_the_working_agreement_is_told_to_everybody(surface_hub: TestHub) -> None:
+    ada, ben = await surface_hub.agent("ada"), await surface_hub.agent("ben")
+    await ada.call(CreateRoom(room="build", open_to="all"))
+    await ben.call(JoinRoom(room="build"))
+    with pytest.raises(Forbidden):
+        await ben.call(UpdateRoom(room="build", agreement="mine"))
+    await ada.call(UpdateRoom(room="build", agreement="Tests first."))
+    assert [m.text for m in (await ben.call(ReadInbox())).messages] == [
+        "The working agreement of this room has changed; read it with who(room=…)."
+    ]
+    await ada.call(UpdateRoom(room="build", topic="x"))
+    assert len((await ben.call(ReadInbox())).messages) == 1, "other settings tell nobody"

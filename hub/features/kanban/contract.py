@@ -283,7 +283,7 @@ class GetNext(Request[NextCard]):
     """What should I do next: the highest-priority unblocked unassigned card that fits my role."""
 
     room: RoomName
-    role: Role | None = Field(default=None, description="default: your role in the room")
+    role: Role | None = Field(default=None, description="default: your role and capabilities in the room")
 
 
 class CheckItem(Request[Card]):

@@ -22,7 +22,8 @@ from hub.features.kanban.project import (
     view,
 )
 from hub.kernel.agents.project import find_agent
-from hub.kernel.rooms.project import enter, enter_to_write, load_member, load_members
+from hub.kernel.rooms.project import Entered, enter, enter_to_write, load_member, load_members
+from hub.kernel.rooms.templates import Template, furnishes
 from hub.log.handler import handles
 from hub.log.log import agent_name, append, load_body, load_stream
 from hub.storage.interface import Row, Tx
@@ -73,6 +74,19 @@ def configure_board(tx: Tx, call: Call, request: c.ConfigureBoard) -> c.Board:
     if request.columns != load_columns(tx, log):
         append(tx, call, log, c.BoardConfigured(columns=request.columns))
     return _board(tx, log, c.GetBoard(room=request.room))
+
+
+@furnishes
+def lay_out(tx: Tx, call: Call, log: int, template: Template) -> None:
+    """The board of a room made from a template: its columns and first cards."""
+    columns = tuple(c.Column(column=made.name, wip=made.wip, done=made.done) for made in template.columns)
+    append(tx, call, log, c.BoardConfigured(columns=columns))
+    first = load_stream(tx, log).head + 1
+    for place, card in enumerate(template.cards):
+        blockers = () if card.after is None else (make_id("c", log, first + card.after),)
+        fields = {"title": card.title, "role": card.role, "priority": card.priority, "blocked_by": blockers}
+        rank = rules.rank_at_end(first + place)
+        append(tx, call, log, c.CardAdded(column=columns[0].column, rank=rank, fields=c.Fields.model_validate(fields)))
 
 
 @handles(c.ADD)
@@ -354,13 +368,13 @@ def _claim(tx: Tx, call: Call, log: int, row: Row, column: str | None) -> None:
 @handles(c.NEXT)
 def next_card(tx: Tx, call: Call, request: c.GetNext) -> c.NextCard:
     entered = enter(tx, call, request.room)
-    return _next(tx, call, entered.log, request.role or entered.member.role)
+    return _next(tx, call, entered, request.role)
 
 
 @handles(c.TAKE)
 def take_next(tx: Tx, call: Call, request: c.TakeNext) -> c.NextCard:
     entered = enter_to_write(tx, call, request.room)
-    found = _next(tx, call, entered.log, request.role or entered.member.role)
+    found = _next(tx, call, entered, request.role)
     if found.card is None:
         return found
     row = need_card(tx, entered.log, found.card.id)
@@ -368,7 +382,10 @@ def take_next(tx: Tx, call: Call, request: c.TakeNext) -> c.NextCard:
     return found.model_copy(update={"card": _again(tx, entered.log, row["seq"])})
 
 
-def _next(tx: Tx, call: Call, log: int, role: str | None) -> c.NextCard:
+def _next(tx: Tx, call: Call, entered: Entered, role: str | None) -> c.NextCard:
+    """The next card for a role, or for the caller's own role and capabilities."""
+    log, me = entered.log, entered.member
+    roles = frozenset({role} if role else {*me.capabilities, *((me.role,) if me.role else ())})
     columns = load_columns(tx, log)
     done, place = rules.done_columns(columns), {column.column: n for n, column in enumerate(columns)}
     around = load_around(tx, log, columns)
@@ -381,7 +398,7 @@ def _next(tx: Tx, call: Call, log: int, role: str | None) -> c.NextCard:
         for row in free
         if row["seq"] not in blocked
     ]
-    chosen = rules.choose(ready, frozenset({role} if role else ()))
+    chosen = rules.choose(ready, roles)
     if chosen is not None:
         return c.NextCard(card=_again(tx, log, chosen.seq), mine=mine)
     wanted = sorted({card.role for card in ready if card.role})

@@ -81,7 +81,7 @@ def _concerned(tx: Tx, call: Call, entered: Entered, draft: Draft, addressed: Se
 
 
 def address(tx: Tx, call: Call, entered: Entered, names: Sequence[str]) -> Named:
-    """Resolve `to`: agent names exactly; `@kind` or `@role` to one available member. Raises NotMembers."""
+    """Resolve `to`: agent names exactly; `@kind`, `@role` or `@capability` to one available member. Raises NotMembers."""
     if not names:
         return ()
     found = [_resolve(tx, call, entered, name) for name in names]
@@ -109,12 +109,13 @@ def _member(tx: Tx, entered: Entered, name: str) -> int | None:
 
 
 def _any_available(tx: Tx, call: Call, entered: Entered, label: str) -> int | None:
-    """One member with this kind or role: online first, then who has the fewest open questions, then longest idle."""
+    """One member with this kind, role or capability: online first, then who has the fewest open questions, then idle."""
     rank = {"online": 0, "away": 1, "offline": 2}
     fitting: list[tuple[int, int, int, int]] = []
     for member in load_members(tx, entered.log):
         kind = load_agent(tx, member.agent).kind
-        if member.agent != call.agent and label == (kind if label in KINDS else member.role):
+        labels = (kind,) if label in KINDS else (member.role, *member.capabilities)
+        if member.agent != call.agent and label in labels:
             last = tx.row(
                 "select max(seq) from delivery where agent = :agent and log = :log", agent=member.agent, log=entered.log
             )

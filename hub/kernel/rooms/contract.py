@@ -9,7 +9,7 @@ from pydantic import Field
 from hub.core.access import Access
 from hub.core.event import EventBody
 from hub.core.model import Model
-from hub.core.names import AgentName, ChannelName, NewName, Role, RoomName
+from hub.core.names import AgentName, ChannelName, Name, NewName, Role, RoomName
 from hub.core.operation import AnyOperation, Done, Operation, Request, Result
 
 OpenTo = Literal["invite", "owner", "all"]
@@ -18,12 +18,26 @@ Wake = Literal["all", "concerned", "none"]
 Follow = Literal["follow", "mute"]
 Topic = Annotated[str, Field(max_length=1000)]
 Weight = Annotated[int, Field(ge=0, le=1000)]
+Agreement = Annotated[str, Field(max_length=8000, description="How we work here: pinned text, shown to newcomers.")]
+Capabilities = Annotated[tuple[Name, ...], Field(max_length=20, description="What you can do: python, browser, gpu …")]
+TemplateName = Literal["review", "research", "incident", "build"]
+
+# Working labels everybody understands, with what one is for. A role gives no right; any other name works too.
+ROLES: dict[str, str] = {
+    "coordinator": "split the work into cards, see that nobody waits, call votes, say when it is done",
+    "researcher": "find out what is not known; answer with sources and how sure you are",
+    "coder": "take a card, reserve the files, change them, hand the card on to review",
+    "reviewer": "read what others made; findings with place, fault and remedy; never your own work",
+    "tester": "try to break it; report exact steps, what came out, what should have",
+    "observer": "watch and answer questions; change nothing",
+}
 
 
 class Settings(Model):
     """What a room's owner may set."""
 
     topic: Topic = ""
+    agreement: Agreement = ""
     open_to: OpenTo = "invite"
     history: History = "all"
     runs: bool = False
@@ -42,6 +56,7 @@ class Member(Result):
     kind: str
     access: Access
     role: str | None
+    capabilities: tuple[str, ...] = ()
     weight: int
     presence: Literal["online", "away", "offline"] = "offline"
     reach: Literal["push", "stream", "poll", "none"] = "none"
@@ -99,6 +114,27 @@ class CreateRoom(Request[Room]):
     open_to: OpenTo = "invite"
     history: History = "all"
     role: Role | None = None
+    template: TemplateName | None = Field(default=None, description="Channels, board and agreement to start with.")
+
+
+class TemplateInfo(Model):
+    template: TemplateName
+    title: str
+    roles: tuple[str, ...] = Field(description="Who is usually needed.")
+    channels: tuple[str, ...]
+    columns: tuple[str, ...]
+    cards: tuple[str, ...]
+    agreement: str
+
+
+class TemplatePage(Result):
+    items: tuple[TemplateInfo, ...]
+    cursor: str = ""
+    has_more: bool = False
+
+
+class ListTemplates(Request[TemplatePage]):
+    """Templates for rooms, with what each brings."""
 
 
 class ListRooms(Request[RoomPage]):
@@ -119,6 +155,7 @@ class UpdateRoom(Request[Room]):
 
     room: RoomName
     topic: Topic | None = None
+    agreement: Agreement | None = Field(default=None, description="Pinned text; members get a notice when it changes.")
     open_to: OpenTo | None = None
     history: History | None = None
     runs: bool | None = Field(default=None, description="Sandbox runs; switching on needs a person's room:admin.")
@@ -142,6 +179,8 @@ class JoinRoom(Request[Room]):
     invite: str | None = Field(default=None, max_length=100)
     create: bool = False
     topic: Topic = ""
+    capabilities: Capabilities | None = None
+    template: TemplateName | None = Field(default=None, description="For a room that this makes.")
 
 
 class LeaveRoom(Request[Done]):
@@ -170,6 +209,7 @@ class UpdateMember(Request[Member]):
     access: Access | None = None
     weight: Weight | None = None
     role: Role | None = None
+    capabilities: Capabilities | None = None
     wake: Wake | None = None
     removed: bool = Field(default=False, description="Take the member out of the room; owners only.")
 
@@ -222,6 +262,7 @@ class FollowChannel(Request[Done]):
 
 _R = "/v1/rooms/{room}"
 CREATE = Operation("rooms.create", "POST /v1/rooms", "room:send", CreateRoom, Room, 201, "hub")
+TEMPLATE_LIST = Operation("templates.list", "GET /v1/templates", "room:read", ListTemplates, TemplatePage)
 LIST = Operation("rooms.list", "GET /v1/rooms", "room:read", ListRooms, RoomPage)
 GET = Operation("rooms.get", f"GET {_R}", "room:read", GetRoom, Room)
 UPDATE = Operation("rooms.update", f"PATCH {_R}", "room:send", UpdateRoom, Room)
@@ -237,6 +278,7 @@ FOLLOW = Operation("channels.follow", f"PUT {_R}/channels/{{channel}}/follow", "
 
 OPERATIONS: list[AnyOperation] = [
     CREATE,
+    TEMPLATE_LIST,
     LIST,
     GET,
     UPDATE,
@@ -259,8 +301,17 @@ class RoomCreated(EventBody):
 
 
 class RoomChanged(EventBody):
+    """`tell` are the members, when the working agreement changed."""
+
     type: ClassVar[str] = "room.changed"
     settings: Settings
+    tell: tuple[int, ...] = ()
+
+    def concerns(self) -> tuple[int, ...]:
+        return self.tell
+
+    def notice(self) -> str:
+        return "The working agreement of this room has changed; read it with who(room=…)."
 
 
 class RoomArchived(EventBody):
@@ -274,6 +325,7 @@ class MemberJoined(EventBody):
     access: Access
     role: str | None = None
     weight: int = 1
+    capabilities: tuple[str, ...] = ()
 
 
 class MemberChanged(EventBody):
@@ -283,6 +335,7 @@ class MemberChanged(EventBody):
     access: Access
     role: str | None = None
     weight: int = 1
+    capabilities: tuple[str, ...] = ()
 
 
 class MemberLeft(EventBody):

@@ -27,6 +27,7 @@ from hub.kernel.rooms.contract import (
     LIST,
     MEMBER,
     MEMBERS,
+    TEMPLATE_LIST,
     UPDATE,
     ArchiveRoom,
     Channel,
@@ -44,6 +45,7 @@ from hub.kernel.rooms.contract import (
     ListChannels,
     ListMembers,
     ListRooms,
+    ListTemplates,
     Member,
     MemberChanged,
     MemberJoined,
@@ -56,6 +58,8 @@ from hub.kernel.rooms.contract import (
     RoomPage,
     RoomSummary,
     Settings,
+    TemplateInfo,
+    TemplatePage,
     UpdateMember,
     UpdateRoom,
     Wake,
@@ -73,6 +77,7 @@ from hub.kernel.rooms.project import (
     rooms_of,
     stream_id,
 )
+from hub.kernel.rooms.templates import FURNISHERS, TEMPLATES, Template
 from hub.log.handler import handles
 from hub.log.log import agent_name, append, create_stream, load_stream
 from hub.storage.interface import Tx
@@ -83,23 +88,60 @@ def create_room(tx: Tx, call: Call, request: CreateRoom) -> Room:
     if stream_id(tx, request.room) is not None:
         raise NameTaken(f"a room named {request.room!r} exists; choose another name, or join it if you are invited")
     settings = Settings(topic=request.topic, open_to=request.open_to, history=request.history)
-    return make_room(tx, call, request.room, settings, request.role)
+    return make_room(tx, call, request.room, settings, request)
 
 
-def make_room(tx: Tx, call: Call, name: str, settings: Settings, role: str | None) -> Room:
-    """A new room owned by the caller and co-owned by the caller's person."""
+def make_room(tx: Tx, call: Call, name: str, settings: Settings, request: CreateRoom | JoinRoom) -> Room:
+    """A new room owned by the caller and co-owned by the caller's person, furnished if a template is named."""
+    template = None if request.template is None else TEMPLATES[request.template]
+    if template is not None:
+        topic = settings.topic or template.title
+        settings = settings.model_copy(update={"agreement": template.agreement, "topic": topic})
+    able = request.capabilities or () if isinstance(request, JoinRoom) else ()
     log = create_stream(tx, call, "room", name).log
     person = call.principal.owner
     append(tx, call, log, RoomCreated(settings=settings, owner=person))
-    add_member(tx, call, log, call.agent, "owner", role)
+    add_member(tx, call, log, call.agent, "owner", request.role, capabilities=able)
     if person != call.agent:
         add_member(tx, call, log, person, "owner", None)
+    if template is not None:
+        append(tx, call, log, *(ChannelCreated(channel=channel, topic=topic) for channel, topic in template.channels))
+        for furnish in FURNISHERS:
+            furnish(tx, call, log, template)
     return snapshot(tx, call, log).model_copy(update={"created": True})
 
 
-def add_member(tx: Tx, call: Call, log: int, agent: int, access: Access, role: str | None, *, weight: int = 1) -> None:
+@handles(TEMPLATE_LIST)
+def list_templates(tx: Tx, call: Call, request: ListTemplates) -> TemplatePage:
+    return TemplatePage(items=tuple(_info(template) for template in TEMPLATES.values()))
+
+
+def _info(template: Template) -> TemplateInfo:
+    return TemplateInfo(
+        template=template.name,
+        title=template.title,
+        roles=template.roles,
+        channels=tuple(channel for channel, _ in template.channels),
+        columns=tuple(column.name for column in template.columns),
+        cards=tuple(card.title for card in template.cards),
+        agreement=template.agreement,
+    )
+
+
+def add_member(
+    tx: Tx,
+    call: Call,
+    log: int,
+    agent: int,
+    access: Access,
+    role: str | None,
+    *,
+    weight: int = 1,
+    capabilities: tuple[str, ...] = (),
+) -> None:
     """Append the membership and start the agent's position at the head."""
-    joined = MemberJoined(agent=agent, name=agent_name(tx, agent), access=access, role=role, weight=weight)
+    name = agent_name(tx, agent)
+    joined = MemberJoined(agent=agent, name=name, access=access, role=role, weight=weight, capabilities=capabilities)
     placed = append(tx, call, log, joined)
     start_at(tx, agent, log, placed.seq)
     tx.wake(-agent)
@@ -165,7 +207,9 @@ def update_room(tx: Tx, call: Call, request: UpdateRoom) -> Room:
         raise Forbidden("switching on runs needs a person with the scope 'room:admin'; ask the room's person")
     settings = entered.room.settings.model_copy(update=fields)
     if settings != entered.room.settings:
-        append(tx, call, entered.log, RoomChanged(settings=settings))
+        told = settings.agreement != entered.room.settings.agreement
+        members = tuple(m.agent for m in load_members(tx, entered.log)) if told else ()
+        append(tx, call, entered.log, RoomChanged(settings=settings, tell=members))
     return snapshot(tx, call, entered.log)
 
 
@@ -185,8 +229,8 @@ def join_room(tx: Tx, call: Call, request: JoinRoom) -> Room:
     member = load_member(tx, log, call.agent)
     if member is None:
         _enter_again(tx, call, log, request)
-    elif request.role is not None and request.role != member.role:
-        append(tx, call, log, _changed(tx, member, role=request.role))
+    else:
+        _append_changed(tx, call, log, member, _changed(tx, member, role=request.role, able=request.capabilities))
     return snapshot(tx, call, log)
 
 
@@ -194,11 +238,12 @@ def _enter_again(tx: Tx, call: Call, log: int, request: JoinRoom) -> None:
     """Enter, perhaps not for the first time: leaving and coming back changes neither access nor weight that were given."""
     access, former = _door(tx, call, log, request), load_former(tx, log, call.agent)
     if former is None:
-        add_member(tx, call, log, call.agent, access, request.role)
+        add_member(tx, call, log, call.agent, access, request.role, capabilities=request.capabilities or ())
         return
     if _invited(tx, call, log, request.invite, after=former.left_seq) is None:
         access = lower(access, former.access)
-    add_member(tx, call, log, call.agent, access, request.role, weight=former.weight)
+    able = request.capabilities or ()
+    add_member(tx, call, log, call.agent, access, request.role, weight=former.weight, capabilities=able)
 
 
 def _create_by_joining(tx: Tx, call: Call, request: JoinRoom) -> Room:
@@ -207,7 +252,7 @@ def _create_by_joining(tx: Tx, call: Call, request: JoinRoom) -> Room:
     call.principal.need("room:send")
     if not is_name(request.room) or request.room in RESERVED:
         raise RoomNotFound(f"{request.room!r} is not a name a new room can have")
-    return make_room(tx, call, request.room, Settings(topic=request.topic, open_to="owner"), request.role)
+    return make_room(tx, call, request.room, Settings(topic=request.topic, open_to="owner"), request)
 
 
 def _door(tx: Tx, call: Call, log: int, request: JoinRoom) -> Access:
@@ -278,9 +323,10 @@ def _apply(tx: Tx, call: Call, log: int, member: MemberState, request: UpdateMem
         _keep_an_owner(tx, log, member)
     if request.wake is not None:
         set_wake(tx, log, member.agent, request.wake)
-    changed = _changed(tx, member, access=request.access, role=request.role, weight=request.weight)
-    if (changed.access, changed.role, changed.weight) != (member.access, member.role, member.weight):
-        append(tx, call, log, changed)
+    changed = _changed(
+        tx, member, access=request.access, role=request.role, weight=request.weight, able=request.capabilities
+    )
+    _append_changed(tx, call, log, member, changed)
     after = load_member(tx, log, member.agent)
     assert after is not None
     return view(tx, call, after)
@@ -297,7 +343,13 @@ def _may_change(call: Call, me: MemberState, member: MemberState, request: Updat
 
 
 def _changed(
-    tx: Tx, member: MemberState, *, access: Access | None = None, role: str | None = None, weight: int | None = None
+    tx: Tx,
+    member: MemberState,
+    *,
+    access: Access | None = None,
+    role: str | None = None,
+    weight: int | None = None,
+    able: tuple[str, ...] | None = None,
 ) -> MemberChanged:
     return MemberChanged(
         agent=member.agent,
@@ -305,7 +357,15 @@ def _changed(
         access=access or member.access,
         role=role if role is not None else member.role,
         weight=member.weight if weight is None else weight,
+        capabilities=member.capabilities if able is None else able,
     )
+
+
+def _append_changed(tx: Tx, call: Call, log: int, before: MemberState, after: MemberChanged) -> None:
+    """Record the change, if it is one."""
+    old = (before.access, before.role, before.weight, before.capabilities)
+    if (after.access, after.role, after.weight, after.capabilities) != old:
+        append(tx, call, log, after)
 
 
 @handles(INVITE)
@@ -402,6 +462,7 @@ def view(tx: Tx, call: Call, member: MemberState) -> Member:
         kind=agent.kind,
         access=member.access,
         role=member.role,
+        capabilities=member.capabilities,
         weight=member.weight,
         presence=state,
         reach=reach,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 from hub.core.access import Access, Scope, at_least
 from hub.core.call import Call
@@ -30,7 +31,7 @@ from hub.kernel.rooms.contract import (
     Settings,
 )
 from hub.log.log import find_stream, load_stream, projects
-from hub.storage.interface import Tx
+from hub.storage.interface import Row, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class MemberState:
     weight: int
     joined_seq: int
     joined_at: int
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,26 @@ def archived(tx: Tx, at: Placed, body: RoomArchived) -> None:
 @projects(MemberJoined)
 def joined(tx: Tx, at: Placed, body: MemberJoined) -> None:
     tx.stage("member", (at.log, body.agent, body.access, body.role, body.weight, at.seq, at.at_ms))
+    _enable(tx, at.log, body.agent, body.capabilities)
     tx.remember(
         ("member", at.log, body.agent),
-        MemberState(body.agent, body.access, body.role, body.weight, at.seq, at.at_ms),
+        MemberState(body.agent, body.access, body.role, body.weight, at.seq, at.at_ms, body.capabilities),
     )
+
+
+def _enable(tx: Tx, log: int, agent: int, capabilities: tuple[str, ...]) -> None:
+    """A member's capabilities as one row; they are names, so a space parts them."""
+    if capabilities:
+        tx.run(  # at once: `load_member` peeks
+            "insert into ability (log, agent, names) values (:log, :agent, :names)",
+            log=log,
+            agent=agent,
+            names=" ".join(capabilities),
+        )
+
+
+def _disable(tx: Tx, log: int, agent: int) -> None:
+    tx.run("delete from ability where log = :log and agent = :agent", log=log, agent=agent)
 
 
 @projects(MemberChanged)
@@ -103,6 +121,8 @@ def member_changed(tx: Tx, at: Placed, body: MemberChanged) -> None:
         log=at.log,
         agent=body.agent,
     )
+    _disable(tx, at.log, body.agent)
+    _enable(tx, at.log, body.agent, body.capabilities)
     tx.forget(("member", at.log, body.agent))
 
 
@@ -118,6 +138,7 @@ def left(tx: Tx, at: Placed, body: MemberLeft) -> None:
         agent=body.agent,
     )
     tx.run("delete from member where log = :log and agent = :agent", log=at.log, agent=body.agent)
+    _disable(tx, at.log, body.agent)
     tx.remember(("member", at.log, body.agent), None)
 
 
@@ -135,6 +156,12 @@ def invite_created(tx: Tx, at: Placed, body: InviteCreated) -> None:
 @projects(RoomPaused)
 def paused(tx: Tx, at: Placed, body: RoomPaused) -> None:
     """Shown as a notice only; the pause itself is operational."""
+
+
+_MEMBER: LiteralString = (
+    "select member.agent, access, role, weight, joined_seq, joined_at, names from member"
+    " left join ability on ability.log = member.log and ability.agent = member.agent where member.log = :log"
+)
 
 
 def stream_id(tx: Tx, room: str) -> int | None:
@@ -159,11 +186,11 @@ def load_room(tx: Tx, log: int) -> RoomState:
 def load_member(tx: Tx, log: int, agent: int) -> MemberState | None:
     def load() -> MemberState | None:
         row = tx.peek(
-            "select agent, access, role, weight, joined_seq, joined_at from member where log = :log and agent = :agent",
+            _MEMBER + " and member.agent = :agent",
             log=log,
             agent=agent,
         )
-        return None if row is None else MemberState(row[0], row[1], row[2], row[3], row[4], row[5])
+        return None if row is None else _member(row)
 
     return tx.memo(("member", log, agent), load)
 
@@ -188,11 +215,14 @@ def load_former(tx: Tx, log: int, agent: int) -> Former | None:
 def load_members(tx: Tx, log: int) -> list[MemberState]:
     """All members, by the order they joined."""
     rows = tx.rows(
-        "select agent, access, role, weight, joined_seq, joined_at from member where log = :log"
-        " order by joined_seq, agent",
+        _MEMBER + " order by joined_seq, member.agent",
         log=log,
     )
-    return [MemberState(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+    return [_member(row) for row in rows]
+
+
+def _member(row: Row) -> MemberState:
+    return MemberState(row[0], row[1], row[2], row[3], row[4], row[5], tuple((row[6] or "").split()))
 
 
 def members_with(tx: Tx, log: int, scope: Scope, now_ms: int) -> list[MemberState]:

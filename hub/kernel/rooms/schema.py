@@ -2,7 +2,7 @@
 
 from hub.storage.interface import Migration
 
-PROJECTIONS = ["room", "member", "former", "channel", "invite"]
+PROJECTIONS = ["room", "member", "ability", "former", "channel", "invite"]
 MIGRATIONS = [
     Migration(
         "rooms-0001",
@@ -42,6 +42,12 @@ create table former (
   log {int} not null, agent {int} not null, access {text} not null, weight {int} not null, left_seq {int} not null,
   primary key (log, agent)
 );
+""",
+    ),
+    Migration(
+        "rooms-0003",  # not a column of member: snapshots of before hold whole rows of it
+        """
+create table ability (log {int} not null, agent {int} not null, names {text} not null, primary key (log, agent));
 """,
     ),
 ]
