@@ -57,6 +57,14 @@ def positional(sql: str) -> tuple[str, tuple[str, ...]]:
     return re.sub(r"(?<!:):([a-z_]+)", number, sql), tuple(names)
 
 
+def storable(value: Any) -> Any:
+    """The value as PostgreSQL takes it: its text cannot hold U+0000, so that becomes the picture of it, U+2400.
+
+    Rows only: events are bytes and keep every character.
+    """
+    return value.replace("\0", "\u2400") if isinstance(value, str) and "\0" in value else value
+
+
 def _wait(awaitable: Awaitable[T]) -> T:
     """From inside a body: let the loop await, and come back with the result."""
     hub = greenlet.getcurrent().parent
@@ -101,7 +109,7 @@ class _Tx:
     def run(self, sql: LiteralString, /, **params: Any) -> int:
         self.flush()
         text, names = positional(sql)
-        status = _wait(self._connection.execute(text, *(params[name] for name in names)))
+        status = _wait(self._connection.execute(text, *(storable(params[name]) for name in names)))
         last = str(status).rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
 
@@ -143,15 +151,15 @@ class _Tx:
         staged, self._staged = self._staged, []
         for table, row in staged:
             marks = ",".join(f"${i + 1}" for i in range(len(row)))
-            _wait(self._connection.execute(f"insert into {table} values ({marks})", *row))
+            _wait(self._connection.execute(f"insert into {table} values ({marks})", *map(storable, row)))
         deferred, self._deferred = self._deferred, {}
         for sql, params in deferred.values():
             text, names = positional(sql)
-            _wait(self._connection.execute(text, *(params[name] for name in names)))
+            _wait(self._connection.execute(text, *(storable(params[name]) for name in names)))
 
     def _fetch(self, sql: str, params: dict[str, Any]) -> list[Row]:
         text, names = positional(sql)
-        return cast("list[Row]", _wait(self._connection.fetch(text, *(params[name] for name in names))))
+        return cast("list[Row]", _wait(self._connection.fetch(text, *(storable(params[name]) for name in names))))
 
 
 class PostgresStore(Store):

@@ -10,7 +10,9 @@ import pytest
 
 from hub.client import LocalCaller
 from hub.features.jobs.contract import SubmitJob
+from hub.features.kanban.contract import AddCard, CommentCard
 from hub.features.messages.contract import EditMessage, PostDirect, PostMessage, RedactMessage
+from hub.features.voting.contract import OpenProposal
 from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.storage.postgres import PostgresStore
@@ -110,3 +112,16 @@ async def test_queues_work_the_same(
 ) -> None:
     async with running_hub(tmp_path, store=PostgresStore(await fresh_database(server))) as hub:
         await scenario(hub)
+
+
+async def test_a_null_character_is_no_reason_to_fail(tmp_path: Path, server: str) -> None:
+    async with running_hub(tmp_path, store=PostgresStore(await fresh_database(server))) as hub:
+        ada = await hub.agent("ada", "code")
+        await ada.call(CreateRoom(room="build", topic="\0"))
+        await ada.call(PostMessage(room="build", text="a\0b"))
+        proposal = await ada.call(OpenProposal(room="build", title="a\0b"))
+        card = await ada.call(AddCard(room="build", title="a\0b", body="\0"))
+        card = await ada.call(CommentCard(room="build", card=card.id, text="\0"))
+        assert (proposal.title, card.title, card.discussion[0].text) == ("a␀b", "a␀b", "␀")
+        assert (await ada.call(ReadEvents(room="build"))).items[-1]["data"]["text"] == "\0", "events keep it"
+        assert await hub.app.store.write(same_after_rebuild) == []
