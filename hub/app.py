@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from hub.core.errors import HubError, InternalError, NotFound
 from hub.kernel.agents.handlers import bootstrap
 from hub.log.log import HUB, create_stream, find_stream
 from hub.log.tail import Tails
-from hub.server import attend, health, sse, timers, websocket
+from hub.server import attend, files, health, sse, timers, websocket
 from hub.server.answers import send_problem
 from hub.server.auth import Authenticator
 from hub.server.clock import HubClock
@@ -29,6 +30,7 @@ from hub.server.http import HttpOperations
 from hub.server.limits import Limits, LimitSettings, Rate
 from hub.server.security import EXTENSION, LOOPBACK, Guard, Receive, Scope, Send
 from hub.settings import Settings
+from hub.storage.blobs import BlobStore, FileLimits
 from hub.storage.directory import make_private
 from hub.storage.interface import Store, Tx
 from hub.storage.search import SearchIndex
@@ -63,6 +65,7 @@ class HubApp:
 
     def _asgi(self) -> Guard:
         self._operations = HttpOperations(self.dispatch, self.authenticator, self.dispatch.registry)
+        self._operations.streams["files.share"] = files.Upload(self)
         return Guard(
             self._entry,
             hosts=(*LOOPBACK, *self.settings.hosts),
@@ -99,7 +102,9 @@ class HubApp:
         make_private(self.settings.home)
         index = SearchIndex(self.settings.home / "search.db")
         self.dispatch.provide(index)
+        self.dispatch.provide(self._blobs())
         await self.store.open(features.migrations())
+        self.dispatch.service(BlobStore).prepare(alone=not self.store.locking)
         await self.store.write(self._first_start)
         await self._restore()
         routes = [
@@ -107,6 +112,7 @@ class HubApp:
             *sse.routes(self),
             *websocket.routes(self),
             *health.routes(self),
+            *files.routes(self),
             *self.extra_routes,
         ]
         self._pages = Starlette(routes=routes, exception_handlers={404: _no_route})
@@ -123,6 +129,11 @@ class HubApp:
             self._ready = False
             await self.store.drain()
             index.close()
+
+    def _blobs(self) -> BlobStore:
+        """Where files' bytes are."""
+        limits = FileLimits(self.settings.file_bytes, self.settings.room_files_bytes)
+        return BlobStore(Path(self.settings.files_dir or self.settings.home / "blobs"), limits)
 
     def _first_start(self, tx: Tx) -> None:
         if find_stream(tx, "hub", "hub") is None:

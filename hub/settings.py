@@ -61,6 +61,10 @@ class Settings:
     idle_stop_s: float = 0
     sandbox: str = "auto"
     sandbox_slots: int = 0
+    files_dir: str = ""
+    file_bytes: int = 25 * 1024 * 1024
+    room_files_bytes: int = 1024 * 1024 * 1024
+    body_idle_s: float = 10
     log_level: str = "info"
     github_token: str = field(default="", repr=False)
 

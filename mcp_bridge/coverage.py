@@ -67,6 +67,11 @@ TOOLS: Final[dict[str, str]] = {
     "runs.start": "run_code",
     "runs.get": "run_code",
     "runs.cancel": "run_code",
+    "files.share": "file",
+    "files.list": "file",
+    "files.get": "file",
+    "files.read": "file",
+    "files.delete": "file",
 }
 
 # operation -> why no tool offers it

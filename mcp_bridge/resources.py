@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -12,6 +13,7 @@ from mcp_types import Resource
 from hub.core.caller import Caller
 from hub.core.errors import HubError, NotFound
 from hub.core.operation import Request, Result
+from hub.features.files.contract import MOST_READ_BYTES, FilePart, ListFiles, ReadFile
 from hub.features.kanban.contract import GetBoard
 from hub.features.messages.contract import GetMessage
 from hub.kernel.inbox.contract import Inbox, ReadEvents, ReadInbox
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 INBOX: Final = "inbox://me"
+MOST_RESOURCE_BYTES: Final = 4 * 1024 * 1024
 
 
 async def ask_hub(caller: Caller, request: Request[Any]) -> Any:
@@ -77,6 +80,35 @@ def add_resources(server: BridgeServer) -> None:
     async def room_message(room: str, message: str, context: Context[Any, Any]) -> str:
         """One message in full."""
         return _json(await answer(context, GetMessage(room=room, message=message)))
+
+    @server.resource("room://{room}/files", mime_type=JSON, title="A room's files")
+    async def room_files(room: str, context: Context[Any, Any]) -> str:
+        """The newest version of each file."""
+        return _json(await answer(context, ListFiles(room=room)))
+
+    # A file's own type is in the link; here it can be anything.
+    @server.resource("room://{room}/files/{file}", mime_type="application/octet-stream", title="A file")
+    async def room_file(room: str, file: str, context: Context[Any, Any]) -> bytes:
+        """The bytes of a file, by id or name."""
+        return await file_bytes((await server.desk(context)).caller, room, file)
+
+
+async def file_bytes(caller: Caller, room: str, file: str) -> bytes:
+    """A whole file of at most 4 MiB; larger ones are for HTTP and the command line."""
+    parts: list[bytes] = []
+    offset: int | None = 0
+    while offset is not None:
+        part: FilePart = await ask_hub(
+            caller, ReadFile(room=room, file=file, offset=offset, max_bytes=MOST_READ_BYTES, base64=True)
+        )
+        if part.file.size_bytes > MOST_RESOURCE_BYTES:
+            raise ResourceError(
+                f"{part.file.name!r} has {part.file.size_bytes:,} bytes, more than a resource can carry; "
+                f"run `mcp-bridge files get {room} {part.file.id}`"
+            )
+        parts.append(b64decode(part.content_base64 or ""))
+        file, offset = part.file.id, part.next_offset
+    return b"".join(parts)
 
 
 def _json(result: Result) -> str:

@@ -21,8 +21,10 @@ from mcp_types import (
     INVALID_PARAMS,
     CallToolResult,
     GetPromptResult,
+    ImageContent,
     InputRequiredResult,
     Resource,
+    ResourceLink,
     TextContent,
     ToolAnnotations,
 )
@@ -38,7 +40,7 @@ from mcp_bridge.prompts import add_prompts
 from mcp_bridge.relay import READER_FORGOTTEN
 from mcp_bridge.resources import INBOX, JSON, add_resources, list_mine, read_inbox
 from mcp_bridge.tasks_extension import TasksExtension
-from mcp_bridge.toolbox import TOOLS, Answer, ToolProblem, ToolSpec, run_tool, text_of
+from mcp_bridge.toolbox import TOOLS, Answer, Link, Picture, ToolProblem, ToolSpec, run_tool, text_of
 
 NAME: Final = "bridge"
 INSTRUCTIONS: Final = (
@@ -205,9 +207,17 @@ def describe(spec: ToolSpec) -> McpTool:
 def to_result(answer: Answer, room: str | None = None) -> CallToolResult:
     """The result on the wire; `room` is for the relay, which remembers where its reader is."""
     return CallToolResult(
-        content=[TextContent(type="text", text=text_of(answer))],
+        content=[TextContent(type="text", text=text_of(answer)), *map(_block, answer.shown)],
         structured_content=orjson.loads(orjson.dumps(answer.data)),
         _meta={"mab/room": room} if room else None,
+    )
+
+
+def _block(shown: Link | Picture) -> ResourceLink | ImageContent:
+    if isinstance(shown, Picture):
+        return ImageContent(type="image", data=shown.content_base64, mime_type=shown.media_type)
+    return ResourceLink(
+        type="resource_link", uri=shown.uri, name=shown.name, mime_type=shown.media_type, size=shown.size_bytes
     )
 
 

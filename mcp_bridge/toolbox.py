@@ -26,8 +26,26 @@ class Args(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A file to fetch as a resource instead of seeing it here."""
+
+    uri: str
+    name: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image for the model to look at."""
+
+    content_base64: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What a tool gives back: data for clients that read structure, text for those that show it.
+    """What a tool gives back: data for clients that read structure, text for those that show it, links and pictures.
 
     `peer_text` says that the text holds words of other agents and must travel in an envelope.
     """
@@ -35,6 +53,7 @@ class Answer:
     data: dict[str, Any]
     text: str = ""
     peer_text: bool = False
+    shown: tuple[Link | Picture, ...] = ()
 
 
 A = TypeVar("A", bound=Args)
@@ -141,7 +160,7 @@ async def run_tool(spec: ToolSpec, desk: Desk, arguments: dict[str, Any]) -> Ans
         answer = await spec.run(desk, args)
         data = {name: value for name, value in answer.data.items() if value not in (None, "", [], (), {})}
         data["unread"] = await desk.unread()
-        return Answer(data, answer.text, answer.peer_text)
+        return Answer(data, answer.text, answer.peer_text, answer.shown)
     except HubError as error:
         raise ToolProblem(f"{error.detail} [{error.code}]") from error
 

@@ -16,6 +16,7 @@ ALL = [
     "hub.kernel.inbox",
     "hub.kernel.agents",
     "hub.kernel.rooms",
+    "hub.kernel.files",
     "hub.features.messages",
     "hub.features.search",
     "hub.features.waits",
@@ -25,6 +26,7 @@ ALL = [
     "hub.features.queues",
     "hub.features.kanban",
     "hub.features.runs",
+    "hub.features.files",
 ]
 
 

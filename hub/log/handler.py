@@ -1,12 +1,14 @@
 """Which function answers which request.
 
 A handler is a synchronous transaction body: load, decide, append, return. An answerer is for the few reads that need
-more than rows (search, files): it may await, so it never runs inside a write.
+more than rows (search, files): it may await, so it never runs inside a write. A preparer surrounds a write that needs
+something to be there before (bytes on disk) and tidies up after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from hub.core.call import Call
@@ -32,6 +34,8 @@ class Hub(Protocol):
 Answerer = Callable[[Hub, Call, Any], Awaitable[Any]]
 HANDLERS: dict[type[Any], Handler] = {}
 ANSWERERS: dict[type[Any], Answerer] = {}
+Preparer = Callable[[Hub, Call, Any], AbstractAsyncContextManager[Any]]
+PREPARERS: dict[type[Any], Preparer] = {}
 Replay = Callable[[Tx, Call, int, int], R]
 REPLAYS: dict[type[Any], Callable[[Tx, Call, int, int], Any]] = {}
 
@@ -66,6 +70,22 @@ def answers(
         _only_one(operation)
         assert operation.reads, f"{operation.name} writes: give it a handler"
         ANSWERERS[operation.request] = function
+        return function
+
+    return register
+
+
+def prepares(
+    operation: Operation[Q, R],
+) -> Callable[
+    [Callable[[Hub, Call, Q], AbstractAsyncContextManager[Q]]], Callable[[Hub, Call, Q], AbstractAsyncContextManager[Q]]
+]:
+    """Bind what surrounds a write: the handler gets the request it yields, and so does the idempotency record."""
+
+    def register(
+        function: Callable[[Hub, Call, Q], AbstractAsyncContextManager[Q]],
+    ) -> Callable[[Hub, Call, Q], AbstractAsyncContextManager[Q]]:
+        PREPARERS[operation.request] = function
         return function
 
     return register

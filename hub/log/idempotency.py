@@ -48,6 +48,11 @@ def recall(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes)
     return found
 
 
+def is_kept(tx: Tx, call: Call, operation: AnyOperation, key: str) -> bool:
+    """Whether an earlier call under the key is remembered, whatever it was: then a new one does not do its work."""
+    return _load(tx, call, operation, key) is not None
+
+
 def _load(tx: Tx, call: Call, operation: AnyOperation, key: str) -> Kept | None:
     row = tx.peek(
         "select hash, at, log, seq, response from idempotency where agent = :agent and op = :op and key = :key",

@@ -25,7 +25,7 @@ from hub.kernel.messages.guard import Paused, save_guard
 from hub.kernel.presence.presence import PresenceBoard
 from hub.kernel.rooms.contract import RoomPaused
 from hub.kernel.rooms.project import load_members
-from hub.log.handler import ANSWERERS, HANDLERS, REPLAYS
+from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, REPLAYS
 from hub.log.idempotency import Kept, check_key, digest, recall, record
 from hub.log.log import HUB, append, find_stream
 from hub.log.tail import Tails
@@ -182,6 +182,12 @@ class Dispatch:
         return last
 
     async def _write(self, operation: AnyOperation, call: Call, request: Request[Any], key: str | None) -> Result:
+        if (prepare := PREPARERS.get(type(request))) is None:
+            return await self._commit(operation, call, request, key)
+        async with prepare(self, call, request) as prepared:
+            return await self._commit(operation, call, prepared, key)
+
+    async def _commit(self, operation: AnyOperation, call: Call, request: Request[Any], key: str | None) -> Result:
         principal = call.principal
         body = self.body(operation, call, request, key)
         locks = await self._locks(operation, request) if self.store.locking else ()

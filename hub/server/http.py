@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 from hub.core.access import Principal
@@ -72,6 +72,16 @@ def _find(node: Node, segments: list[str], index: int, values: list[str]) -> tup
     return None
 
 
+class Stream(Protocol):
+    """Answers an operation whose bytes are not JSON."""
+
+    async def __call__(
+        self, make: Callable[[], Any], principal: Principal, scope: Scope, receive: Receive, send: Send, /
+    ) -> None:
+        """`make` builds the request from path and query, or raises what is wrong with it."""
+        ...
+
+
 class HttpOperations:
     """ASGI app that answers every operation's route."""
 
@@ -79,6 +89,8 @@ class HttpOperations:
         self._dispatch = dispatch
         self._authenticator = authenticator
         self._root = routing_tree(registry.all)
+        self.streams: dict[str, Stream] = {}
+        """Operations that take a raw body instead of JSON when their query names things (`?name=`)."""
 
     def serves(self, scope: Scope) -> bool:
         """Whether an operation has this path; anything else is a hand-written route or 404."""
@@ -96,6 +108,15 @@ class HttpOperations:
         headers = dict(scope["headers"])
         principal = await self.principal(scope, headers)
         operation, fields = self._route(scope)
+        if (stream := self.streams.get(operation.name)) is not None and scope["query_string"]:
+            await stream(
+                lambda: build(operation.request, _with_query(fields, scope["query_string"], operation)),
+                principal,
+                scope,
+                receive,
+                send,
+            )
+            return
         if operation.method == "GET" or operation.method == "DELETE":
             fields = _with_query(fields, scope["query_string"], operation)
         raw = await read_body(receive, headers)
@@ -150,7 +171,9 @@ def _with_query(fields: dict[str, Any], query: bytes, operation: AnyOperation) -
     if not query:
         return fields
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=100)
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=100, errors="strict"
+        )
     except (ValueError, UnicodeDecodeError):
         raise Malformed("the query string is not valid; encode it as name=value&…") from None
     many: dict[str, list[str]] = {}

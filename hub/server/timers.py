@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from hub import features
@@ -14,6 +16,8 @@ from hub.core.call import Call
 from hub.core.errors import HubError
 from hub.features.search.cleaning import clean
 from hub.kernel import housekeeping
+from hub.kernel.files.collect import forget_unneeded, sweep
+from hub.storage.blobs import BlobStore
 from hub.storage.interface import Tx
 from hub.storage.search import SearchIndex
 
@@ -24,6 +28,9 @@ log = logging.getLogger(__name__)
 Chore = Callable[[Tx, Call], bool]
 TICK_S: Final = 0.5
 CLEAN_S: Final = 10.0  # between cleanings of the search index
+COLLECT_S: Final = 60.0  # between collections of bytes nobody needs
+_CLOCK_GRAIN_S: Final = 0.02  # a file's time may lag the clock by a tick of the kernel
+SWEEP_EVERY: Final = 60  # collections between two looks through the whole directory
 
 
 class Clockwork:
@@ -77,7 +84,7 @@ async def ticking(hub: HubApp) -> AsyncIterator[None]:
                 log.exception("housekeeping failed and will be tried again")
             await asyncio.sleep(TICK_S)
 
-    tasks = [asyncio.create_task(tick()), asyncio.create_task(_clean_index(hub))]
+    tasks = [asyncio.create_task(work) for work in (tick(), _clean_index(hub), _collect_files(hub))]
     try:
         yield
     finally:
@@ -101,3 +108,19 @@ async def _clean_index(hub: HubApp) -> None:
                 tails.rewritten.add(stream)
                 log.exception("cleaning the search index failed and will be tried again")
         await asyncio.sleep(CLEAN_S)
+
+
+async def _collect_files(hub: HubApp) -> None:
+    """Remove bytes nothing names: at the start whatever a crash left, then what becomes free."""
+    blobs = hub.dispatch.service(BlobStore)
+    started = time.time() - _CLOCK_GRAIN_S
+    for turn in count():
+        try:
+            await forget_unneeded(hub.store, blobs, hub.system_call().now_ms)
+            if turn == 0 and not hub.store.locking:
+                await sweep(hub.store, blobs, time.time() - started)
+            elif turn % SWEEP_EVERY == 0:
+                await sweep(hub.store, blobs)
+        except Exception:
+            log.exception("collecting files failed and will be tried again")
+        await asyncio.sleep(COLLECT_S)

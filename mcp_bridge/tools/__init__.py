@@ -11,6 +11,7 @@ FILES: Final = [
     "queues",
     "kanban",
     "runs",
+    "files",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -222,7 +223,7 @@ async def test_a_revoked_token_ends_at_once(http: httpx2.AsyncClient, served: Se
 
 async def test_nothing_but_hashes_of_tokens_is_on_disk(http: httpx2.AsyncClient, served: Served) -> None:
     token = (await http.post("/v1/agents", json={"name": "ada"})).json()["token"].split("_")[2].encode()
-    for file in served.hub.settings.home.iterdir():
+    for file in filter(Path.is_file, served.hub.settings.home.rglob("*")):
         assert token not in file.read_bytes(), file.name
 
 

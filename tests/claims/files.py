@@ -1,0 +1,66 @@
+"""Promises of files."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.claims.claim import Claim, Mutant
+
+FILES: Final = "tests/features/files/test_files.py"
+BYTES: Final = "tests/server/test_files.py"
+CUT: Final = f"{BYTES}::test_an_upload_cut_at_any_chunk_leaves_nothing"
+QUOTA: Final = f"{FILES}::test_the_room_never_holds_more_than_its_quota_however_many_share_at_once"
+FOREIGN: Final = f"{FILES}::test_who_is_not_in_the_room_learns_nothing_of_its_files"
+ONCE: Final = f"{FILES}::test_the_same_bytes_in_two_rooms_are_kept_once_and_neither_room_can_tell"
+RUNS: Final = f"{BYTES}::test_no_file_is_served_as_something_a_browser_runs"
+RACE: Final = f"{FILES}::test_collecting_never_takes_bytes_that_are_being_shared"
+
+CLAIMS: Final = [
+    Claim(
+        "P15",
+        "A file is whole and on disk before the room hears of it; what broke off, was wrong or too much leaves nothing.",
+        (
+            CUT,
+            f"{BYTES}::test_an_endless_body_is_stopped_at_the_limit",
+            f"{BYTES}::test_a_body_that_stands_still_is_given_up",
+            f"{BYTES}::test_a_wrong_upload_is_refused_by_name_and_leaves_nothing",
+        ),
+        Mutant(
+            "hub/server/files.py",
+            'raise Malformed("the connection ended before the body did; nothing was stored")',
+            "pass",
+            CUT,
+        ),
+    ),
+    Claim(
+        "P15-access",
+        "Only members of a room reach its files, by content, id, name or attachment.",
+        (FOREIGN, f"{BYTES}::test_bytes_need_a_token_a_scope_and_membership"),
+        Mutant("hub/kernel/files/project.py", "or log != entered.log ", "", FOREIGN),
+    ),
+    Claim(
+        "P15-names",
+        "Names never become paths, and no file is served as something a browser runs.",
+        (f"{FILES}::test_a_name_is_one_visible_segment_and_the_refusal_says_which", RUNS),
+        Mutant("hub/core/media.py", "get(ending, TEXT)", 'get(ending, "text/html")', RUNS),
+    ),
+    Claim(
+        "P15-once",
+        "Equal bytes are kept once; the answers tell nobody that another room has them.",
+        (ONCE, f"{FILES}::test_uploads_of_the_same_new_bytes_at_once_keep_one_copy"),
+        Mutant("hub/kernel/files/receive.py", "blobs.remove(blob.place)", "pass", ONCE),
+    ),
+    Claim(
+        "P15-quota",
+        "The files of a room never exceed its quota, however many are shared at once.",
+        (QUOTA, f"{BYTES}::test_a_full_room_refuses_before_and_after_the_bytes"),
+        Mutant(
+            "hub/kernel/files/share.py", "    check_quota(tx, entered, blob.size_bytes, blob.room_bytes)\n", "", QUOTA
+        ),
+    ),
+    Claim(
+        "P15-gone",
+        "Bytes that no file needs are removed, never those of a file that is being shared.",
+        (RACE, f"{FILES}::test_files_go_with_the_events_that_retention_lets_go"),
+    ),
+]
