@@ -7,18 +7,21 @@ import json
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, BinaryIO, Final, Self, TypeVar, cast
 from urllib.parse import quote
 
 import httpx2
 
 from hub import features
 from hub.client.fanout import Outcome, fan_out
+from hub.client.transfer import Download, Progress, measure, opened, stream
 from hub.core.errors import ERRORS, HubError, HubUnreachable, Unavailable
 from hub.core.operation import AnyOperation, Registry, Request, Result
+from hub.features.files.contract import GetFile
+from hub.kernel.files.contract import SharedFile
 
 R = TypeVar("R", bound=Result)
 T = TypeVar("T")
@@ -118,18 +121,71 @@ class HubClient:
         """
         operation = registry().by_request[type(request)]
         if not operation.reads and key is None:
-            self._count += 1
-            key = f"{self._boot}:{self._count}"
+            key = self._new_key()
         method, path, query, body = http_request(operation, request)
         headers = {"idempotency-key": key} if key and not operation.reads else {}
-        response = await self._send(method, path, query, body, headers)
-        return cast("R", operation.response.model_validate_json(response))
+        answer = await self._trying(
+            lambda: self.http.request(method, path, params=query, json=body, headers=headers), by=self._tries
+        )
+        return cast("R", operation.response.model_validate_json(answer.content))
 
-    async def _send(self, method: str, path: str, query: dict[str, Any], body: Any, headers: dict[str, str]) -> bytes:
+    def _new_key(self) -> str:
+        self._count += 1
+        return f"{self._boot}:{self._count}"
+
+    async def share_file(
+        self,
+        room: str,
+        source: Path | bytes,
+        *,
+        name: str | None = None,
+        text: str | None = None,
+        key: str | None = None,
+        progress: Progress | None = None,
+    ) -> SharedFile:
+        """Share a file with a room, streamed; `text` also posts a message with it attached. Safe to repeat.
+
+        `progress` is told (bytes so far, bytes in all). Raises the hub's refusal, or HubUnreachable; and NotAFile for a
+        path that is no ordinary file.
+        """
+        key, called = key or self._new_key(), name or getattr(source, "name", "")
+        with opened(source) as file:
+            size_bytes, sha256 = await asyncio.to_thread(measure, file)
+            query = {"name": called, "sha256": sha256} | ({} if text is None else {"text": text})
+            headers = {"idempotency-key": key, "content-length": str(size_bytes)}
+            answer = await self._trying(
+                lambda: self.http.request(
+                    "POST",
+                    f"/v1/rooms/{quote(room, safe='@')}/files",
+                    params=query,
+                    content=stream(file, size_bytes, progress),
+                    headers=headers,
+                ),
+                by=self._tries,
+            )
+        return SharedFile.model_validate_json(answer.content)
+
+    async def fetch_file(
+        self, room: str, file: str, target: BinaryIO, *, version: int | None = None, progress: Progress | None = None
+    ) -> SharedFile:
+        """Write a file's bytes to `target`; a download that breaks off goes on where it stopped.
+
+        Raises DigestMismatch when what arrived is not what was shared: throw the target away then.
+        """
+        shared = await self.call(GetFile.model_validate({"room": room, "file": file, "version": version}))
+        path = f"/v1/rooms/{quote(room, safe='@')}/files/{shared.id}/content"
+        download = Download(self.http, path, shared, target, progress)
+        if shared.size_bytes:
+            await self._trying(download.go_on, by=self._tries)
+        download.check()
+        return shared
+
+    async def _trying(self, attempt: Callable[[], Awaitable[httpx2.Response]], *, by: int) -> httpx2.Response:
+        """The first answer that is not a reason to try again, in at most `by` tries."""
         last: HubError | None = None
-        for attempt in range(self._tries):
+        for number in range(by):
             try:
-                answer = await self.http.request(method, path, params=query, json=body, headers=headers)
+                answer = await attempt()
             except httpx2.TransportError as error:
                 last = HubUnreachable(
                     f"the hub at {self.url} did not answer ({type(error).__name__}); nothing is confirmed. "
@@ -138,7 +194,7 @@ class HubClient:
                 last.__cause__ = error
             else:
                 if answer.status_code < 400:
-                    return answer.content
+                    return answer
                 try:
                     raise_problem(answer.status_code, _json(answer))
                 except Unavailable as error:
@@ -147,8 +203,8 @@ class HubClient:
                     if error.status != 429 or error.code == "loop-guard":
                         raise
                     last = error
-            if attempt + 1 < self._tries:
-                await asyncio.sleep(_pause(attempt, last))
+            if number + 1 < by:
+                await asyncio.sleep(_pause(number, last))
         assert last is not None
         raise last
 
@@ -215,6 +271,14 @@ class SyncHubClient:
     def call(self, request: Request[R], *, key: str | None = None) -> R:
         """The result of `request`; see `HubClient.call`."""
         return self._runner.run(self._client.call(request, key=key))
+
+    def share_file(self, room: str, source: Path | bytes, **options: Any) -> SharedFile:
+        """Share a file with a room; see `HubClient.share_file`."""
+        return self._runner.run(self._client.share_file(room, source, **options))
+
+    def fetch_file(self, room: str, file: str, target: BinaryIO, **options: Any) -> SharedFile:
+        """Write a file's bytes to `target`; see `HubClient.fetch_file`."""
+        return self._runner.run(self._client.fetch_file(room, file, target, **options))
 
     def tail(self, room: str, cursor: str | None = None) -> Iterator[dict[str, Any]]:
         """Events of a room as they happen; see `HubClient.tail`."""

@@ -12,6 +12,7 @@ import binascii
 import re
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import quote
 
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 
 STUCK_S: Final = 10  # a reader that takes nothing for so long is gone
 _SLOWEST_BYTES_PER_S: Final = 1024
-_LINGER_S: Final = 2.0
-_LINGER_BYTES: Final = 4 * 1024 * 1024
+_LINGER_S: Final = 10.0
+_LINGER_IDLE_S: Final = 0.5
+_LINGER_BYTES: Final = (4 * 1024 * 1024, 64 * 1024 * 1024)  # of a body without and with an announced length
 _RANGE: Final = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
 _CONTENT_DIGEST: Final = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
 
@@ -151,30 +153,32 @@ def _too_slow() -> BodyTooSlow:
 async def _refuse(error: HubError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer before the body was read: say so, let a little more of it pass so that the answer is seen, then close."""
 
+    announced = any(name == b"content-length" for name, _ in scope["headers"])
+
     async def closing(message: dict[str, object]) -> None:
         if message["type"] == "http.response.start":
             headers = [*message["headers"], (b"connection", b"close")]  # type: ignore[misc]
             await send({**message, "headers": headers})
             return
         await send({**message, "more_body": True})
-        await _linger(receive)
+        if not isinstance(error, BodyTooSlow):
+            await _linger(receive, _LINGER_BYTES[announced])
         await send({"type": "http.response.body", "body": b""})
 
     await send_problem(error, scope, receive, closing)  # type: ignore[arg-type]
 
 
-async def _linger(receive: Receive) -> None:
+async def _linger(receive: Receive, most_bytes: int) -> None:
     """Closing with unread bytes makes TCP forget the answer, so read what is on the way."""
     size = 0
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
-            while size < _LINGER_BYTES:
-                message = await receive()
+            while size < most_bytes:
+                async with asyncio.timeout(_LINGER_IDLE_S):
+                    message = await receive()
                 if message["type"] == "http.disconnect" or not message.get("more_body"):
                     return
                 size += len(message.get("body", b""))
-    except TimeoutError:
-        return
 
 
 class _Content:

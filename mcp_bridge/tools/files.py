@@ -18,6 +18,7 @@ from hub.features.files.contract import (
     ShareFile,
 )
 from hub.kernel.files.contract import SharedFile
+from hub.server.parse import build
 from mcp_bridge.desk import PAGE_BYTES, Desk
 from mcp_bridge.toolbox import Answer, Args, Link, Picture, RoomArg, tool
 
@@ -65,7 +66,7 @@ async def _put(desk: Desk, room: str, name: str, args: FileArgs) -> Answer:
     if args.content is None and args.base64 is None:
         raise Invalid("put needs content or base64; a file on disk goes by `mcp-bridge files put ROOM PATH`")
     fields = {"room": room, "name": name, "content": args.content, "content_base64": args.base64}
-    shared = await desk.call(ShareFile.model_validate({**fields, "text": args.text or f"Shared {name}"}))
+    shared = await desk.call(build(ShareFile, fields | {"text": args.text or f"Shared {name}"}))
     said = "was there already" if shared.unchanged else f"is version {shared.version}, {shared.size_bytes:,} bytes"
     data = {"file": brief(shared), "message": shared.message}
     return Answer(data, f"{shared.name} ({shared.id}) {said}; every member of {room} can get it")

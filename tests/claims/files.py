@@ -12,6 +12,9 @@ CUT: Final = f"{BYTES}::test_an_upload_cut_at_any_chunk_leaves_nothing"
 QUOTA: Final = f"{FILES}::test_the_room_never_holds_more_than_its_quota_however_many_share_at_once"
 FOREIGN: Final = f"{FILES}::test_who_is_not_in_the_room_learns_nothing_of_its_files"
 ONCE: Final = f"{FILES}::test_the_same_bytes_in_two_rooms_are_kept_once_and_neither_room_can_tell"
+TRANSFER: Final = "tests/client/test_transfer.py"
+BROKEN: Final = f"{TRANSFER}::test_a_download_that_breaks_off_goes_on_where_it_stopped"
+COMMANDS: Final = "tests/commands/test_files_command.py"
 RUNS: Final = f"{BYTES}::test_no_file_is_served_as_something_a_browser_runs"
 RACE: Final = f"{FILES}::test_collecting_never_takes_bytes_that_are_being_shared"
 
@@ -62,5 +65,37 @@ CLAIMS: Final = [
         "P15-gone",
         "Bytes that no file needs are removed, never those of a file that is being shared.",
         (RACE, f"{FILES}::test_files_go_with_the_events_that_retention_lets_go"),
+    ),
+    Claim(
+        "P15-surfaces",
+        "Files are handed over the same way in-process, over HTTP, by the client, by MCP and from the command line.",
+        (
+            "tests/surfaces/test_files.py::test_one_hands_files_over_and_another_gets_exactly_them",
+            "tests/surfaces/test_files.py::test_what_does_not_fit_or_has_a_wrong_name_is_refused_with_the_reason",
+        ),
+    ),
+    Claim(
+        "P15-client",
+        "The client repeats an upload without sharing twice, goes on with a broken download and notices damage.",
+        (
+            f"{TRANSFER}::test_an_upload_whose_answer_is_lost_shares_once",
+            BROKEN,
+            f"{TRANSFER}::test_bytes_damaged_on_the_way_are_noticed",
+        ),
+        Mutant(
+            "hub/client/transfer.py",
+            "if self.size_bytes:\n            headers |=",
+            "if False:\n            headers |=",
+            BROKEN,
+        ),
+    ),
+    Claim(
+        "P15-terminal",
+        "`files get` writes a whole file or nothing, never over one that is there, never under a name with a meaning.",
+        (
+            f"{COMMANDS}::test_a_file_goes_up_and_comes_down_and_nothing_is_written_over",
+            f"{COMMANDS}::test_a_download_that_fails_or_loses_the_race_leaves_what_was_there",
+            f"{COMMANDS}::test_a_name_that_means_something_to_the_system_is_not_written_unasked",
+        ),
     ),
 ]

@@ -33,6 +33,12 @@ class DigestMismatch(Invalid):
     code, title = "digest-mismatch", "The bytes are not the ones announced"
 
 
+class NotAFile(Invalid):
+    """Raised by clients: the path is a device, a pipe, a directory or nothing."""
+
+    code, title = "not-a-file", "Not an ordinary file"
+
+
 def file_name(name: str) -> str:
     """A name as it is kept: one visible path segment in Unicode's composed form. It never becomes a path of the hub."""
     made = unicodedata.normalize("NFC", name)
