@@ -13,7 +13,7 @@ import platformdirs
 
 DEFAULT_PORT: Final = 7411
 PREFIX: Final = "BRIDGE_"
-SANDBOXES: Final = ("auto", "off", "bwrap")  # engines by name: only that one
+SANDBOXES: Final = ("auto", "off", "bwrap", "seatbelt", "lite")  # engines by name: only that one
 # read by clients, setup and push, not by the hub itself
 CLIENT_NAMES: Final = frozenset(
     {

@@ -1,4 +1,4 @@
-"""Which engine runs which language here: the first one, best first, that passed its self-test just now.
+"""Which engine runs which language here: the strongest that passed its self-test just now.
 
 A program being installed proves nothing, so engines are chosen by test. There is no unsandboxed engine to fall back to.
 """
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from hub.sandbox.engine import Engine, Language, OnOutput, RunResult, RunSpec, SandboxUnavailable
+from hub.sandbox.lite import Lite
+from hub.sandbox.seatbelt import Seatbelt
 from hub.sandbox.supervisor import Supervised
 
 OFF: Final = "off"
+_AUTO: Final = ("bwrap", "lite")  # seatbelt only by name, until it was tried on a Mac
 _SWITCHED_OFF: Final = "the setting 'sandbox' is 'off'; set it to 'auto'"
 
 
@@ -28,8 +31,8 @@ class Examined:
 
 def engines_for(setting: str) -> tuple[Engine, ...]:
     """Engines to examine, the strongest first; `setting` is auto, off, or one engine's name."""
-    known: tuple[Engine, ...] = (Supervised(),)
-    return tuple(engine for engine in known if setting in ("auto", engine.name))
+    known: tuple[Engine, ...] = (Supervised(), Seatbelt(), Lite())
+    return tuple(engine for engine in known if setting == engine.name or (setting == "auto" and engine.name in _AUTO))
 
 
 class Engines:

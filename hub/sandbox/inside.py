@@ -89,18 +89,23 @@ class Inside:
             os.close(fd)
 
     def produced(self, globs: Sequence[str], most_bytes: int) -> tuple[tuple[Produced, ...], tuple[str, ...]]:
-        """Regular files directly in /work that match, opened; and what was left out, with why. Only when all is dead."""
-        found: list[Produced] = []
-        left_out: list[str] = []
-        for name in sorted(os.listdir(self._work)) if globs else ():
-            if not any(fnmatchcase(name, glob) for glob in globs):
-                continue
-            room = most_bytes - sum(file.size_bytes for file in found)
-            try:
-                found.append(_regular(self._work, name, room, len(found)))
-            except (OSError, UnicodeError, ValueError) as error:
-                left_out.append(f"{name.encode(errors='replace').decode()}: {error}")
-        return tuple(found), tuple(left_out[:_MOST_PRODUCED])
+        """See `collect`; only when all is dead."""
+        return collect(self._work, globs, most_bytes)
+
+
+def collect(folder: int, globs: Sequence[str], most_bytes: int) -> tuple[tuple[Produced, ...], tuple[str, ...]]:
+    """Regular files directly in an open folder that match, opened; and what was left out, with why."""
+    found: list[Produced] = []
+    left_out: list[str] = []
+    for name in sorted(os.listdir(folder)) if globs else ():
+        if not any(fnmatchcase(name, glob) for glob in globs):
+            continue
+        room = most_bytes - sum(file.size_bytes for file in found)
+        try:
+            found.append(_regular(folder, name, room, len(found)))
+        except (OSError, UnicodeError, ValueError) as error:
+            left_out.append(f"{name.encode(errors='replace').decode()}: {error}")
+    return tuple(found), tuple(left_out[:_MOST_PRODUCED])
 
 
 def _folder(path: str) -> int:

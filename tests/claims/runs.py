@@ -7,6 +7,7 @@ from typing import Final
 from tests.claims.claim import Claim, Mutant
 
 ENGINES: Final = "tests/sandbox/test_engines.py"
+LITE: Final = "tests/sandbox/test_lite.py"
 RULES: Final = "tests/features/runs/test_rules.py"
 RUNS: Final = "tests/features/runs/test_runs.py"
 SURFACES: Final = "tests/features/runs/test_surfaces.py"
@@ -59,6 +60,21 @@ CLAIMS: Final = [
             "    if any(language in runner.languages for runner in runners):\n",
             "    if runners:\n",
             f"{RUNS}::test_without_a_sandbox_a_run_is_refused_with_the_reason",
+        ),
+    ),
+    Claim(
+        "sandbox-lite",
+        "Without bubblewrap, code runs in interpreters that know nothing of the machine; one that does is refused.",
+        (
+            f"{LITE}::test_nothing_of_the_machine_is_there",
+            f"{LITE}::test_the_self_test_refuses_an_interpreter_that_holds_nothing",
+            f"{LITE}::test_a_killed_hub_takes_the_child_and_its_workers_along",
+        ),
+        Mutant(
+            "hub/sandbox/lite.py",
+            '        if held.stdout != b"held\\n":\n',
+            "        if not held.stdout:\n",
+            f"{LITE}::test_the_self_test_refuses_an_interpreter_that_holds_nothing",
         ),
     ),
     Claim(
