@@ -24,6 +24,7 @@ ALL = [
     "hub.features.jobs",
     "hub.features.browsers",
     "hub.features.queues",
+    "hub.features.routing",
     "hub.features.kanban",
     "hub.features.runs",
     "hub.features.files",

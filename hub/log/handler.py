@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from hub.core.call import Call
+from hub.core.errors import HubError
 from hub.core.operation import Operation, Request, Result
 from hub.storage.interface import Store, Tx
 
@@ -89,6 +91,24 @@ def prepares(
         return function
 
     return register
+
+
+Note = Callable[[Tx], None]
+E = TypeVar("E", bound=HubError)
+
+
+def leaves(note: Note, refusal: E) -> E:
+    """The refusal, with what must be kept of it: its own transaction is undone, `note` runs in one after it."""
+    _NOTES[refusal] = note
+    return refusal
+
+
+def note_of(refusal: HubError) -> Note | None:
+    """What `leaves` gave the refusal to keep."""
+    return _NOTES.get(refusal)
+
+
+_NOTES: WeakKeyDictionary[HubError, Note] = WeakKeyDictionary()
 
 
 def function_of(request: type[Any]) -> Callable[..., Any]:

@@ -25,7 +25,7 @@ from hub.kernel.messages.guard import Paused, save_guard
 from hub.kernel.presence.presence import PresenceBoard
 from hub.kernel.rooms.contract import RoomPaused
 from hub.kernel.rooms.project import load_members
-from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, REPLAYS
+from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, REPLAYS, note_of
 from hub.log.idempotency import Kept, check_key, digest, recall, record
 from hub.log.log import HUB, append, find_stream
 from hub.log.tail import Tails
@@ -200,6 +200,11 @@ class Dispatch:
             return await self.store.write(body, locks=locks)
         except Paused as pause:
             await self._record_pause(principal, pause)
+            raise
+        except HubError as refusal:
+            if (note := note_of(refusal)) is not None:
+                with suppress(HubError):
+                    await self.store.write(note, locks=locks)
             raise
         finally:
             if running:

@@ -19,6 +19,7 @@ from hub.storage.postgres import PostgresStore
 from tests.features.jobs.test_jobs import ask, claim, finish, must_claim, two
 from tests.features.queues import test_pull, test_push
 from tests.features.queues import test_queues as queues
+from tests.features.routing import test_routing
 from tests.log.test_rebuild import random_history, same_after_rebuild
 from tests.storage.test_conformance import fresh_database
 from tests.support.hubs import TestHub, running_hub
@@ -105,9 +106,12 @@ async def test_a_job_is_claimed_submitted_and_finished_the_same(tmp_path: Path, 
         test_pull.test_a_dispatcher_sees_who_works_and_how_far_they_are,
         test_push.test_a_dead_workers_task_runs_elsewhere_within_its_lease_and_a_second,
         test_push.test_a_breaker_opens_after_three_failures_probes_once_and_closes,
+        test_routing.test_a_copy_arrives_once_names_its_sender_and_a_move_leaves_a_blank,
+        test_routing.test_the_same_text_passes_again_only_after_the_window,
+        test_routing.test_a_refused_message_is_not_kept_and_its_rule_counts_it,
     ],
 )
-async def test_queues_work_the_same(
+async def test_queues_and_rules_work_the_same(
     tmp_path: Path, server: str, scenario: Callable[[TestHub], Awaitable[None]]
 ) -> None:
     async with running_hub(tmp_path, store=PostgresStore(await fresh_database(server))) as hub:

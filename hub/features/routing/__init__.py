@@ -1,0 +1,1 @@
+"""Routing: declarative rules of a room that allow, deny, tag, re-rank, move and copy messages."""
