@@ -139,3 +139,16 @@ async def ws_load(
     await asyncio.gather(*(one() for _ in range(sockets)))
     sample.seconds = time.perf_counter() - started
     return sample
+
+
+async def ws_burst(url: str, token: str, frame: Callable[[int], str], count: int, in_flight: int) -> None:
+    """`count` requests over one socket, at most `in_flight` of them unanswered."""
+    protocol = "token." + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    protocols = [Subprotocol("bridge.v1"), Subprotocol(protocol)]
+    async with connect(url, subprotocols=protocols, compression=None, max_size=None) as socket:
+        for number in range(count + in_flight):
+            if number < count:
+                await socket.send(frame(number))
+            if number >= in_flight:
+                answer = json.loads(await socket.recv())
+                assert "problem" not in answer, answer

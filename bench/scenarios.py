@@ -17,7 +17,7 @@ import uvloop
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from bench.load import TEXT, HttpConnection, http_load, ws_load
+from bench.load import TEXT, HttpConnection, http_load, ws_burst, ws_load
 from bench.servers import Server, post
 
 SECONDS = 2.0
@@ -124,33 +124,45 @@ async def _cursor(server: Server) -> str:
 
 
 def fan_out(sockets: int) -> Callable[[Server, Server], Pair]:
-    """Deliveries per second of a burst to many sockets: batched frames against one frame per event."""
+    """Deliveries per second of a pipelined burst to many sockets, against a bare broadcast of one frame per event."""
 
-    def run(subject: Server, _bare: Server) -> Pair:
-        events = max(80, int(30_000 * SECONDS / sockets) // 8 * 8)
-        batched = uvloop.run(_burst(subject, sockets, events, batch=True))
-        single = uvloop.run(_burst(subject, sockets, events, batch=False))
-        return Pair(batched, single, "deliv/s", f"{events} events to {sockets} sockets")
+    def run(subject: Server, bare: Server) -> Pair:
+        events = max(64, int(60_000 * SECONDS / sockets))
+        reference = uvloop.run(_bare_burst(bare, sockets, events))
+        return Pair(uvloop.run(_burst(subject, sockets, events)), reference, "deliv/s", f"{events} events")
 
     return run
 
 
-async def _burst(server: Server, sockets: int, events: int, *, batch: bool) -> float:
+async def _burst(server: Server, sockets: int, events: int) -> float:
+    """Every event is durable and checked before it goes out."""
     tokens = [_agent(server) for _ in range((sockets + 19) // 20)]
-    cursor = await _cursor(server)
-    readers = [await RawReader(server, tokens[i // 20]).open(cursor, batch) for i in range(sockets)]
+    asked = json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": await _cursor(server)}, "batch": True})
+    readers = [await RawReader(server, tokens[i // 20]).open("/v1/ws", asked) for i in range(sockets)]
+    post_frame: dict[str, object] = {"op": "messages.post", "room": "bench", "text": TEXT}
+    return await _deliveries(readers, server.ws + "/v1/ws", server.token, events, post_frame)
+
+
+async def _bare_burst(server: Server, sockets: int, events: int) -> float:
+    """Nothing is stored or checked: the frame goes to each socket in turn."""
+    readers = [await RawReader(server, "none").open("/follow") for _ in range(sockets)]
+    frame: dict[str, object] = {
+        "type": "message.posted",
+        "text": TEXT,
+        "sender": "someone",
+        "room": "bench",
+        "seq": 1,
+        "at": 1,
+    }
+    return await _deliveries(readers, server.ws + "/broadcast", "none", events, frame)
+
+
+async def _deliveries(readers: list[RawReader], url: str, token: str, events: int, frame: dict[str, object]) -> float:
     counting = [asyncio.create_task(reader.count(events)) for reader in readers]
-    writers = [await HttpConnection(server.url, server.token).open() for _ in range(8)]
     began = time.perf_counter()
-
-    async def write(writer: HttpConnection, count: int) -> None:
-        for number in range(count):
-            await writer.request("POST", ROOM, json.dumps({"text": f"e{number}"}).encode())
-        writer.close()
-
-    await asyncio.gather(*(write(writer, events // 8) for writer in writers))
+    await ws_burst(url, token, lambda number: json.dumps({"id": number, **frame}), events, 256)
     await asyncio.gather(*counting)
-    return sockets * events / (time.perf_counter() - began)
+    return len(readers) * events / (time.perf_counter() - began)
 
 
 class RawReader:
@@ -160,23 +172,26 @@ class RawReader:
         self._server = server
         self._token = token
 
-    async def open(self, cursor: str, batch: bool) -> RawReader:
+    async def open(self, path: str, first: str | None = None) -> RawReader:
         host, port = self._server.url.removeprefix("http://").split(":")
         self._reader, self._writer = await asyncio.open_connection(host, int(port), limit=2**22)
         self._writer.write(
-            f"GET /v1/ws HTTP/1.1\r\nhost: {host}:{port}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
             f"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             f"authorization: Bearer {self._token}\r\n\r\n".encode()
         )
         await self._reader.readuntil(b"\r\n\r\n")
-        frame = json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": cursor}, "batch": batch}).encode()
+        if first is None:
+            return self
+        frame = first.encode()
         length = bytes([0x80 | 126]) + len(frame).to_bytes(2, "big") if len(frame) > 125 else bytes([0x80 | len(frame)])
         self._writer.write(b"\x81" + length + bytes(4) + frame)  # a mask of zeros leaves the text as it is
+        await self._reader.readuntil(b'"ok"')
         return self
 
     async def count(self, events: int) -> None:
         """Until this many events have come."""
-        seen, rest, mark = 0, b"", b'"type":"message.posted"'
+        seen, rest, mark = 0, b"", b'message.posted"'
         while seen < events:
             data = await self._reader.read(2**20)
             assert data, "the hub closed the socket"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REFERENCE = """
-import asyncio, sys, orjson, uvicorn
+import asyncio, contextlib, sys, orjson, uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,7 +34,29 @@ async def ws(socket):
             return
         await socket.send({"type": "websocket.send", "text": message["text"]})
 
-app = Starlette(routes=[Route("/echo", echo, methods=["POST"]), WebSocketRoute("/ws", ws)])
+followers = set()
+
+async def follow(socket):
+    await socket.accept()
+    followers.add(socket)
+    with contextlib.suppress(Exception):
+        while (await socket.receive())["type"] == "websocket.receive":
+            pass
+    followers.discard(socket)
+
+async def broadcast(socket):
+    await socket.accept("bridge.v1")
+    while True:
+        message = await socket.receive()
+        if message["type"] != "websocket.receive":
+            return
+        frame = orjson.dumps({"event": orjson.loads(message["text"])}).decode()
+        for follower in list(followers):
+            await follower.send({"type": "websocket.send", "text": frame})
+        await socket.send({"type": "websocket.send", "text": message["text"]})
+
+app = Starlette(routes=[Route("/echo", echo, methods=["POST"]), WebSocketRoute("/ws", ws),
+                        WebSocketRoute("/follow", follow), WebSocketRoute("/broadcast", broadcast)])
 uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", ws="websockets-sansio",
             ws_per_message_deflate=False, access_log=False, log_level="error", server_header=False, date_header=False)
 """

@@ -100,7 +100,12 @@ class Dispatch:
             if operation.reads:
                 result = await self._read(operation, principal, request)
             else:
-                result = await self._write_waiting(operation, principal, request, key)
+                wait_s = float(getattr(request, "wait_s", 0) or 0)
+                result = await (
+                    self._write_waiting(operation, principal, request, key, wait_s)
+                    if wait_s
+                    else self._write(operation, self.call(principal), request, key)
+                )
         except HubError as error:
             self.measures.failed(operation.name, error.code)
             raise
@@ -131,17 +136,16 @@ class Dispatch:
     # --- writing ----------------------------------------------------------------------------------------------
 
     async def _write_waiting(
-        self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None
+        self, operation: AnyOperation, principal: Principal, request: Request[Any], key: str | None, wait_s: float
     ) -> Result:
-        """Write; with `wait_s` and nothing to take yet, wait for it. A call that cannot wait is written once."""
+        """Write; when there is nothing to take yet, wait for it."""
 
         async def attempt() -> Attempt:
             call, stamp = self.call(principal), self.tails.stamp
             return Attempt(call, stamp, await self._write(operation, call, request, key))
 
         first = await attempt()
-        wait_s = float(getattr(request, "wait_s", 0) or 0)
-        if not wait_s or first.result.settled():
+        if first.result.settled():
             return first.result
         self.limits.open("waits", principal.agent)
         try:

@@ -85,7 +85,7 @@ class _Stream:
             while not draining.is_set():
                 stamp = tails.stamp
                 if batch := await subscription.next():
-                    await write(send, sse(batch))
+                    await write(send, batch.shape("sse", sse))
                     continue
                 topics = subscription.topics
                 if not await tails.wait(topics, stamp, HEARTBEAT_S):

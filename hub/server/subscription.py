@@ -6,9 +6,9 @@ when the reader is at the head, else from the log by page; both are the same byt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from hub.core.access import Principal
 from hub.core.call import Call
@@ -19,13 +19,14 @@ from hub.kernel.inbox.handlers import resume
 from hub.kernel.inbox.positions import load_position
 from hub.kernel.rooms.project import enter, rooms_of
 from hub.log.log import HUB, load_stream, read_events
-from hub.log.tail import SIGNALS
+from hub.log.tail import SIGNALS, Page, moves_members
 from hub.server.dispatch import Dispatch
 from hub.storage.interface import Tx
 
+T = TypeVar("T")
 MOST_ROOMS: Final = 256
 PAGE: Final = 500
-_MEMBERSHIP: Final = (b'"type":"member.left"', b'"type":"room.created"')
+_LEFT: Final = b'"type":"member.left"'
 
 
 @dataclass(slots=True)
@@ -43,13 +44,24 @@ class Followed:
 class Batch:
     """What to send now. `cursor` resumes after it; it covers every followed room. `signals` are in no log."""
 
-    frames: list[bytes] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     signals: list[bytes] = field(default_factory=list)
     cursor: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.frames or self.gaps or self.signals)
+        return bool(self.pages or self.gaps or self.signals)
+
+    @property
+    def frames(self) -> list[bytes]:
+        """The events, oldest first within each room."""
+        return [frame for page in self.pages for frame in page.frames]
+
+    def shape(self, name: str, make: Callable[[Batch], T]) -> T:
+        """`make(self)`, made once for all readers that are at the same place of the same rooms."""
+        if len(self.pages) != 1 or self.gaps or self.signals:
+            return make(self)
+        return self.pages[0].shape((name, self.cursor), lambda: make(self))
 
 
 class Subscription:
@@ -113,11 +125,12 @@ class Subscription:
         batch = Batch(gaps=self._gaps)
         self._gaps = []
         for followed in list(self._rooms.values()):
-            frames = await self._frames(followed)
-            if any(mark in frame for frame in frames for mark in _MEMBERSHIP):
-                frames = await self._allowed(followed, frames)
-            batch.frames += frames
-            followed.after += len(frames)
+            page = await self._page(followed)
+            if page.moves_members:
+                page = await self._allowed(followed, page)
+            if page.frames:
+                batch.pages.append(page)
+                followed.after += len(page.frames)
             if followed.log in self._rooms:
                 batch.signals += self._signals(followed)
         if batch:
@@ -130,15 +143,16 @@ class Subscription:
             followed.signalled = found[-1][0]
         return [frame for _, frame in found]
 
-    async def _frames(self, followed: Followed) -> list[bytes]:
-        frames = self._dispatch.tails.frames(followed.log, followed.after, PAGE)
-        if frames is not None:
-            return frames
-        return await self._dispatch.store.read(
+    async def _page(self, followed: Followed) -> Page:
+        page = self._dispatch.tails.page(followed.log, followed.after, PAGE)
+        if page is not None:
+            return page
+        frames = await self._dispatch.store.read(
             lambda tx: [event.frame() for event in read_events(tx, followed.log, followed.after, PAGE)]
         )
+        return Page(frames, moves_members=any(map(moves_members, frames)))
 
-    async def _allowed(self, followed: Followed, frames: list[bytes]) -> list[bytes]:
+    async def _allowed(self, followed: Followed, page: Page) -> Page:
         """Stop at the event with which this reader left the room."""
         call = self._dispatch.call(self._principal)
         try:
@@ -146,9 +160,9 @@ class Subscription:
         except RoomNotFound:
             self._rooms.pop(followed.log, None)
             mine = f'"agent":{self._principal.agent},'.encode()
-            last = next((i for i, f in enumerate(frames) if _MEMBERSHIP[0] in f and mine in f), -1)
-            return frames[: last + 1]
-        return frames
+            last = next((i for i, f in enumerate(page.frames) if _LEFT in f and mine in f), -1)
+            return Page(page.frames[: last + 1], moves_members=True)
+        return page
 
     async def refresh(self) -> None:
         """Pick up rooms joined since, when following all."""

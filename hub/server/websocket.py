@@ -192,8 +192,8 @@ class _Connection:
             while not draining.is_set():
                 stamp = tails.stamp
                 if self._subscribed.is_set() and (batch := await self._subscription.next()):
-                    for part in ws_frames(batch, batched=self._batched):
-                        await self._write(part)
+                    for part in batch.shape(*(_BATCHED if self._batched else _SINGLE)):
+                        await self._write_text(part)
                     continue
                 topics = self._subscription.topics
                 await tails.wait(topics, stamp, HEARTBEAT_S)
@@ -209,10 +209,13 @@ class _Connection:
             await self._subscription.refresh()
 
     async def _write(self, frame: bytes) -> None:
+        await self._write_text(frame.decode())
+
+    async def _write_text(self, frame: str) -> None:
         """One frame, whole. Waits while the socket's buffers are full; `Stuck` ends a reader that takes nothing."""
         self._stuck.begin()
         try:
-            await self._send({"type": "websocket.send", "text": frame.decode()})
+            await self._send({"type": "websocket.send", "text": frame})
         finally:
             self._stuck.end()
 
@@ -240,15 +243,29 @@ class Stuck:
                 return
 
 
-def ws_frames(batch: Batch, *, batched: bool) -> list[bytes]:
-    """The batch as WebSocket frames, ending with the resume cursor."""
-    frames = [b'{"gap":' + orjson.dumps(gap.model_dump()) + b"}" for gap in batch.gaps]
-    frames += [b'{"signal":' + signal + b"}" for signal in batch.signals]
-    cursor = orjson.dumps(batch.cursor)
-    if batched:
-        return [*frames, b'{"events":[' + b",".join(batch.frames) + b'],"cursor":' + cursor + b"}"]
-    frames += [b'{"event":' + frame + b"}" for frame in batch.frames]
-    return [*frames, b'{"cursor":' + cursor + b"}"]
+def single_frames(batch: Batch) -> list[str]:
+    """The batch as WebSocket frames, one per event, ending with the resume cursor."""
+    frames = [b'{"event":' + frame + b"}" for frame in batch.frames]
+    return _texts([*_extras(batch), *frames, b'{"cursor":' + orjson.dumps(batch.cursor) + b"}"])
+
+
+def batched_frames(batch: Batch) -> list[str]:
+    """The batch as one WebSocket frame with the resume cursor; gaps and signals come before it."""
+    events = b'{"events":[' + b",".join(batch.frames) + b'],"cursor":' + orjson.dumps(batch.cursor) + b"}"
+    return _texts([*_extras(batch), events])
+
+
+def _extras(batch: Batch) -> list[bytes]:
+    gaps = [b'{"gap":' + orjson.dumps(gap.model_dump()) + b"}" for gap in batch.gaps]
+    return gaps + [b'{"signal":' + signal + b"}" for signal in batch.signals]
+
+
+def _texts(frames: list[bytes]) -> list[str]:
+    return [frame.decode() for frame in frames]
+
+
+_SINGLE: Final = ("websocket", single_frames)
+_BATCHED: Final = ("websocket-batch", batched_frames)
 
 
 def _text(value: Any) -> str | None:

@@ -222,7 +222,7 @@ async def test_a_revoked_token_ends_at_once(http: httpx2.AsyncClient, served: Se
 
 
 async def test_nothing_but_hashes_of_tokens_is_on_disk(http: httpx2.AsyncClient, served: Served) -> None:
-    token = (await http.post("/v1/agents", json={"name": "ada"})).json()["token"].split("_")[2].encode()
+    token = (await http.post("/v1/agents", json={"name": "ada"})).json()["token"].split("_", 2)[2].encode()
     for file in filter(Path.is_file, served.hub.settings.home.rglob("*")):
         assert token not in file.read_bytes(), file.name
 
