@@ -155,7 +155,9 @@ class HubApp:
 
     def system_call(self) -> Call:
         """A call by the hub itself."""
-        return Call(SYSTEM, self._clock(), secrets.token_bytes, self.dispatch.presence.state)
+        return Call(
+            SYSTEM, self._clock(), secrets.token_bytes, self.dispatch.presence.state, self.dispatch.presence.trace
+        )
 
     @property
     def tails(self) -> Tails:

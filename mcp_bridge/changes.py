@@ -22,6 +22,7 @@ from hub.storage.interface import Tx
 from mcp_bridge.compat import LegacySubscriptions
 from mcp_bridge.resources import INBOX
 
+PARTS: Final = ("", "/events", "/proposals", "/reservations")  # of a room, told whenever it grows
 COALESCE_S: Final = 0.02  # under load one notification stands for many commits
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def _changed(
         if stream.kind in ("room", "dm"):
             members = {member.agent for member in load_members(tx, topic)} & listening
             if members:
-                uris = [f"room://{stream.name}", f"room://{stream.name}/events"]
+                uris = [f"room://{stream.name}{part}" for part in PARTS]
                 if (board := board_head(tx, topic)) != boards.get(topic, 0):
                     boards[topic] = board
                     uris.append(f"room://{stream.name}/board")

@@ -26,6 +26,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "proposals": ("mcp_bridge.commands.proposals:proposals", "Open, vote on and close decisions."),
     "board": ("mcp_bridge.commands.board:board", "A room's board: cards, who does what, what comes next."),
     "queues": ("mcp_bridge.commands.queues:queues", "Hand out work, do it, look after queues."),
+    "reservations": ("mcp_bridge.commands.reservations:reservations", "Hold paths before editing them."),
+    "guard": ("mcp_bridge.commands.guard:guard", "Keep commits off files that others hold."),
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),
     "desktop": ("mcp_bridge.commands.desktop:desktop", "Bring a chat window without MCP into the room."),
     "browser": ("mcp_bridge.commands.browser:browser", "Pair a browser; see how its tabs find their way."),

@@ -16,6 +16,8 @@ from hub.core.operation import Request, Result
 from hub.features.files.contract import MOST_READ_BYTES, FilePart, ListFiles, ReadFile
 from hub.features.kanban.contract import GetBoard
 from hub.features.messages.contract import GetMessage
+from hub.features.reservations.contract import ListReservations
+from hub.features.voting.contract import ListProposals
 from hub.kernel.inbox.contract import Inbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import GetRoom, ListRooms
 from mcp_bridge.desk import PAGE_BYTES, brief
@@ -75,6 +77,16 @@ def add_resources(server: BridgeServer) -> None:
     async def room_board(room: str, context: Context[Any, Any]) -> str:
         """Columns and cards."""
         return _json(await answer(context, GetBoard(room=room)))
+
+    @server.resource("room://{room}/proposals", mime_type=JSON, title="A room's proposals")
+    async def room_proposals(room: str, context: Context[Any, Any]) -> str:
+        """The open proposals with their ballots so far."""
+        return _json(await answer(context, ListProposals(room=room, open=True)))
+
+    @server.resource("room://{room}/reservations", mime_type=JSON, title="A room's reservations")
+    async def room_reservations(room: str, context: Context[Any, Any]) -> str:
+        """Which paths who holds now."""
+        return _json(await answer(context, ListReservations(room=room)))
 
     @server.resource("room://{room}/messages/{message}", mime_type=JSON, title="A message")
     async def room_message(room: str, message: str, context: Context[Any, Any]) -> str:

@@ -12,6 +12,18 @@ from hub.core.access import Principal
 Presence = tuple[Literal["online", "away", "offline"], Literal["push", "stream", "poll", "none"]]
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The last signs of an agent at this hub: its newest call, and when its client ended, if it has none since."""
+
+    seen_at_ms: int | None = None
+    exited_at_ms: int | None = None
+
+
+def _no_trace(_agent: int) -> Trace:
+    return Trace()
+
+
 def _nobody(_agent: int) -> Presence:
     return ("offline", "none")
 
@@ -28,6 +40,7 @@ class Call:
     now_ms: int
     random: Callable[[int], bytes] = secrets.token_bytes
     presence: Callable[[int], Presence] = _nobody
+    trace: Callable[[int], Trace] = _no_trace
     watched: list[int] = field(default_factory=list)
     line: list[int] = field(default_factory=list)
 

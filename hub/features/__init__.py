@@ -28,6 +28,7 @@ ALL = [
     "hub.features.kanban",
     "hub.features.runs",
     "hub.features.files",
+    "hub.features.reservations",
 ]
 
 

@@ -131,7 +131,7 @@ class Dispatch:
 
     def call(self, principal: Principal) -> Call:
         """A call by `principal` now."""
-        return Call(principal, self.clock(), self._random, self.presence.state)
+        return Call(principal, self.clock(), self._random, self.presence.state, self.presence.trace)
 
     # --- writing ----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ FILES: Final = [
     "kanban",
     "runs",
     "files",
+    "reservations",
 ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from hub.core.call import Presence
+from hub.core.call import Presence, Trace
 
 ONLINE_MS: Final = 45_000
 AWAY_MS: Final = 5 * 60_000
@@ -20,6 +20,7 @@ class PresenceBoard:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._seen: dict[int, int] = {}
+        self._exited: dict[int, tuple[int, int]] = {}
         self._connections: dict[int, Counter[Reach]] = {}
         self._dirty: set[int] = set()
         self._started = now_ms()
@@ -27,11 +28,13 @@ class PresenceBoard:
     def heartbeat(self, agent: int, now_ms: int | None = None) -> None:
         """Any call is a sign of life."""
         self._seen[agent] = self._now_ms() if now_ms is None else now_ms
+        self._exited.pop(agent, None)
         self._dirty.add(agent)
 
     def gone(self, agent: int) -> None:
         """The client's process ended: offline now, not after a timeout, unless another connection lives."""
         if not self._connections.get(agent):
+            self._exited[agent] = (self._seen.get(agent, self._now_ms()), self._now_ms())
             self._seen[agent] = min(self._seen.get(agent, 0), self._now_ms() - AWAY_MS)
             self._dirty.add(agent)
 
@@ -60,6 +63,12 @@ class PresenceBoard:
         if age < ONLINE_MS:
             return ("online", "poll")
         return ("away", "poll") if age < AWAY_MS else ("offline", "none")
+
+    def trace(self, agent: int) -> Trace:
+        """When the agent called last, and when its client ended if nothing came since."""
+        if (exited := self._exited.get(agent)) is not None:
+            return Trace(*exited)
+        return Trace(self._seen.get(agent))
 
     def idle_for_s(self) -> float:
         """Seconds since anybody called; 0 while somebody is connected."""
