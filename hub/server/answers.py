@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
 
 from hub.core.errors import HubError
+from hub.server.encoding import choose, encode
 from hub.server.security import Receive, Scope, Send
 
 JSON: Final = (b"content-type", b"application/json")
@@ -21,6 +23,16 @@ async def send_bytes(send: Send, status: int, body: bytes, headers: Headers = (J
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": (*headers, *_COMMON, length)})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, body: bytes, asked: Mapping[bytes, bytes]) -> None:
+    """One whole JSON response, compressed when it is large and the request's headers accept it."""
+    coding = choose(asked.get(b"accept-encoding"), len(body))
+    if coding is None:
+        await send_bytes(send, status, body, (JSON,))
+        return
+    packed = encode(body, coding)
+    await send_bytes(send, status, packed, (JSON, (b"content-encoding", coding), (b"vary", b"accept-encoding")))
 
 
 async def send_problem(error: HubError, scope: Scope, receive: Receive, send: Send) -> None:

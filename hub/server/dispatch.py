@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +15,7 @@ from weakref import WeakValueDictionary
 from hub.core.access import Principal
 from hub.core.call import Call
 from hub.core.cursor import decode
-from hub.core.errors import HubError, OperationNotFound, StillRunning
+from hub.core.errors import HubError, InternalError, OperationNotFound, StillRunning
 from hub.core.names import is_direct, split_id
 from hub.core.operation import AnyOperation, Registry, Request, Result
 from hub.kernel.inbox.contract import Inbox, PollInbox
@@ -35,6 +36,7 @@ from hub.storage.interface import Growth, Store, Tx
 
 R = TypeVar("R", bound=Result)
 S = TypeVar("S")
+log = logging.getLogger("hub")
 _OFFER_DELAY_S = 0.25
 
 
@@ -202,17 +204,39 @@ class Dispatch:
             self._running.add(running)
         try:
             return await self.store.write(body, locks=locks)
-        except Paused as pause:
-            await self._record_pause(principal, pause)
-            raise
         except HubError as refusal:
-            if (note := note_of(refusal)) is not None:
-                with suppress(HubError):
-                    await self.store.write(note, locks=locks)
+            await self._record_refusal(principal, refusal, locks)
             raise
         finally:
             if running:
                 self._running.discard(running)
+
+    async def run_together(
+        self, principal: Principal, items: Sequence[tuple[AnyOperation, Request[Any], str | None]], locks: Sequence[int]
+    ) -> list[Result | HubError]:
+        """Results, or refusals, of writes in one transaction; each is kept or refused by itself."""
+        call = self.call(principal)
+        bodies = [self.body(operation, call, request, key) for operation, request, key in items]
+        started = time.perf_counter()
+        try:
+            results = [_refusal(one) for one in await self.store.write_all(bodies, locks=locks)]
+        except HubError as failure:
+            results = [failure] * len(items)
+        for (operation, _request, _key), result in zip(items, results, strict=True):
+            if isinstance(result, HubError):
+                self.measures.failed(operation.name, result.code)
+                await self._record_refusal(principal, result, locks)
+            else:
+                self.measures.done(operation.name, (time.perf_counter() - started) / len(items))
+        return results
+
+    async def _record_refusal(self, principal: Principal, refusal: HubError, locks: Sequence[int]) -> None:
+        """Keep what must stay of a refused write, whose own transaction is gone."""
+        if isinstance(refusal, Paused):
+            await self._record_pause(principal, refusal)
+        elif (note := note_of(refusal)) is not None:
+            with suppress(HubError):
+                await self.store.write(note, locks=locks)
 
     def body(
         self, operation: AnyOperation, call: Call, request: Request[Any], key: str | None
@@ -338,6 +362,14 @@ class Dispatch:
         self.drain()
         if self._offer_task is not None:
             await self._offer_task
+
+
+def _refusal(result: Result | Exception) -> Result | HubError:
+    """The result, or its refusal; a bug of ours becomes an internal error, as it would alone."""
+    if isinstance(result, Exception) and not isinstance(result, HubError):
+        log.error("an operation of a batch failed in an unexpected way", exc_info=result)
+        return InternalError("the hub failed unexpectedly; its log has the reason")
+    return result
 
 
 def _repeated(tx: Tx, call: Call, operation: AnyOperation, kept: Kept) -> Result:

@@ -17,9 +17,10 @@ from hub.core.errors import (
     UnsupportedMediaType,
 )
 from hub.core.operation import AnyOperation, Registry
-from hub.server.answers import JSON, send_bytes, send_problem
+from hub.server.answers import send_json, send_problem
 from hub.server.auth import Authenticator, bearer
 from hub.server.dispatch import Dispatch
+from hub.server.encoding import decode
 from hub.server.parse import build
 from hub.server.security import Receive, Scope, Send
 from hub.server.strict_json import parse_object
@@ -121,7 +122,7 @@ class HttpOperations:
             fields = _with_query(fields, scope["query_string"], operation)
         raw = await read_body(receive, headers)
         if raw:
-            _need_json(headers)
+            need_json(headers)
             fields = _with_body(fields, parse_object(raw))
         elif operation.method not in ("GET", "DELETE"):
             fields = _with_query(fields, scope["query_string"], operation)
@@ -133,15 +134,12 @@ class HttpOperations:
         result = await (while_connected(run, receive) if getattr(request, "wait_s", 0) else run)
         body = result.json_bytes()
         self._dispatch.measures.answered(len(body))
-        await send_bytes(send, operation.status, body, (JSON,))
+        await send_json(send, operation.status, body, headers)
 
     async def principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
         """Who calls, from the Authorization header."""
-        header = headers.get(b"authorization")
         client = scope.get("client")
-        return await self._authenticator.authenticate(
-            bearer(header.decode("latin-1") if header else None), client[0] if client else ""
-        )
+        return await self._authenticator.authenticate(bearer_of(headers), client[0] if client else "")
 
     def _route(self, scope: Scope) -> tuple[AnyOperation, dict[str, Any]]:
         node, values = scope["hub.route"]
@@ -201,14 +199,26 @@ def _with_body(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {**given, **fields}
 
 
-def _need_json(headers: dict[bytes, bytes]) -> None:
+def bearer_of(headers: dict[bytes, bytes]) -> str | None:
+    """The token of the Authorization header."""
+    header = headers.get(b"authorization")
+    return bearer(header.decode("latin-1") if header else None)
+
+
+def need_json(headers: dict[bytes, bytes]) -> None:
     kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
     if kind != b"application/json" and not kind.endswith(b"+json"):
         raise UnsupportedMediaType("send JSON with 'Content-Type: application/json'")
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], most: int = MAX_BODY) -> bytes:
-    """The whole body. Raises TooLarge before reading more than `most` bytes."""
+    """The whole body, decompressed. Raises TooLarge before reading, or unpacking, more than `most` bytes."""
+    body = await _read_raw(receive, headers, most)
+    coding = headers.get(b"content-encoding")
+    return body if coding is None or not body else decode(body, coding, most)
+
+
+async def _read_raw(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:
     length = headers.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length) > most):
         raise _too_large(most)

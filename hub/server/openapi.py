@@ -26,6 +26,7 @@ def openapi(registry: Registry) -> dict[str, Any]:
         response = names[(op.response, "serialization")]
         request = names[(op.request, "validation")]
         paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, schemas, request, response)
+    paths["/v1/batch"] = {"post": _batch()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -46,6 +47,46 @@ def openapi(registry: Registry) -> dict[str, Any]:
                 }
             },
         },
+    }
+
+
+def _batch() -> dict[str, Any]:
+    """The one hand-written route that carries other operations."""
+    one = {"type": "object", "required": ["op"], "properties": {"op": {"type": "string"}}, "additionalProperties": True}
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": 100}
+    body = {
+        "type": "object",
+        "required": ["operations"],
+        "properties": {"operations": many},
+        "additionalProperties": False,
+    }
+    problem = {"$ref": "#/components/schemas/Problem"}
+    result = {"type": "object", "properties": {"ok": {"type": "object"}, "problem": problem}}
+    results = {"type": "object", "properties": {"results": {"type": "array", "items": result}}}
+    return {
+        "operationId": "batch",
+        "tags": ["batch"],
+        "summary": "Up to 100 operations: one transaction per room or queue, a result per item.",
+        "description": "Each item is `{op: name, …fields}`; it needs its own scope. Writes first, then reads.",
+        "parameters": [_key_header()],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": {
+                "description": "A result per item, in order.",
+                "content": {"application/json": {"schema": results}},
+            },
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    }
+
+
+def _key_header() -> dict[str, Any]:
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "The same key and body give the same result for 24 h.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
     }
 
 
@@ -97,13 +138,5 @@ def _operation(op: AnyOperation, schemas: dict[str, Any], request: Any, response
             body["required"] = required
         made["requestBody"] = {"required": bool(required), "content": {"application/json": {"schema": body}}}
     if not op.reads:
-        made["parameters"].append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "The same key and body give the same result for 24 h.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
-            }
-        )
+        made["parameters"].append(_key_header())
     return made

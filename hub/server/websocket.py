@@ -17,6 +17,7 @@ from hub.core.cursor import decode
 from hub.core.errors import HubError, Invalid, Malformed, OperationNotFound, nearest
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
+from hub.server.batch import Batches
 from hub.server.parse import build
 from hub.server.security import Receive, Scope, Send
 from hub.server.strict_json import parse_object
@@ -153,18 +154,22 @@ class _Connection:
         if name == "unsubscribe":
             self._subscription.unfollow([str(room) for room in frame.get("rooms", [])])
             return b',"ok":{}}'
+        if name == "batch":
+            return b',"ok":%b}' % await self._batch(frame)
         registry = self._hub.dispatch.registry
         operation = registry.by_name.get(name) if isinstance(name, str) else None
         if operation is None:
-            close = nearest(str(name), [*registry.by_name, "subscribe", "unsubscribe"])
+            close = nearest(str(name), [*registry.by_name, "subscribe", "unsubscribe", "batch"])
             hint = f"did you mean {close[0]!r}?" if close else "GET /openapi.json lists them"
             raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
-        key = frame.pop("idempotency_key", None)
-        if key is not None and not isinstance(key, str):
-            raise Invalid("'idempotency_key' is a string")
+        key = _key(frame)
         request = build(operation.request, frame)
         result = await self._hub.dispatch.run(self._principal, request, key=None if operation.reads else key)
         return b',"ok":%b}' % result.json_bytes()
+
+    async def _batch(self, frame: dict[str, Any]) -> bytes:
+        key = _key(frame)
+        return await Batches(self._hub.dispatch).answer(self._principal, frame, key)
 
     async def _subscribe(self, frame: dict[str, Any]) -> bytes:
         """Follow rooms; `batch` asks for {"events": […], "cursor": …} instead of one frame per event."""
@@ -266,6 +271,13 @@ def _texts(frames: list[bytes]) -> list[str]:
 
 _SINGLE: Final = ("websocket", single_frames)
 _BATCHED: Final = ("websocket-batch", batched_frames)
+
+
+def _key(frame: dict[str, Any]) -> str | None:
+    key = frame.pop("idempotency_key", None)
+    if key is not None and not isinstance(key, str):
+        raise Invalid("'idempotency_key' is a string")
+    return key
 
 
 def _text(value: Any) -> str | None:

@@ -140,6 +140,13 @@ class Store(Protocol):
         """
         ...
 
+    async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
+        """Run the bodies in order in one transaction; each is kept or, when it raises, undone by itself.
+
+        Results, or what was raised, in the same order. Raises itself only what ends the transaction, as `write` does.
+        """
+        ...
+
     async def read(self, body: Callable[[Tx], T], *, long: bool = False) -> T:
         """Run `body` on one snapshot. `long` moves it to a thread; short ones run at once on the loop."""
         ...

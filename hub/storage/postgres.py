@@ -157,6 +157,25 @@ class _Tx:
             text, names = positional(sql)
             _wait(self._connection.execute(text, *(storable(params[name]) for name in names)))
 
+    def by_itself(self, body: Callable[[Tx], T]) -> T | Exception:
+        """Run one of several bodies of the transaction: what it did is kept, or undone when it raises."""
+        self.flush()
+        memo, growth = dict(self._memo), len(self.growth)
+        savepoint = self._connection.transaction()
+        _wait(savepoint.start())
+        try:
+            result = body(cast("Tx", self))
+            self.flush()
+        except (*_RERUN, OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError):
+            raise  # ends the transaction
+        except Exception as error:
+            self._staged, self._deferred, self._memo = [], {}, memo
+            del self.growth[growth:]
+            _wait(savepoint.rollback())
+            return error
+        _wait(savepoint.commit())
+        return result
+
     def _fetch(self, sql: str, params: dict[str, Any]) -> list[Row]:
         text, names = positional(sql)
         return cast("list[Row]", _wait(self._connection.fetch(text, *(storable(params[name]) for name in names))))
@@ -243,6 +262,12 @@ class PostgresStore(Store):
             self._running -= 1
             if not self._running:
                 self._idle.set()
+
+    async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
+        def together(tx: Tx) -> list[T | Exception]:
+            return [cast("_Tx", tx).by_itself(body) for body in bodies]
+
+        return await self.write(together, locks=locks)
 
     async def _in_turn(self, body: Callable[[Tx], T], locks: Sequence[int]) -> T:
         """One transaction per lock at a time in this process; the database orders it against other hubs."""

@@ -453,6 +453,24 @@ class SqliteStore(Store):
             raise ReadOnly(f"writing is off: {self._down}; free space, then retry", retry_after_s=1)
         return cast("T", await self._enqueue(body))
 
+    async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
+        def together(tx: Tx) -> list[T | Exception]:
+            return [self._by_itself(cast("_WriteTx", tx), body) for body in bodies]
+
+        return await self.write(together, locks=locks)
+
+    def _by_itself(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T | Exception:
+        """One of several bodies of a transaction: what it did is kept, or undone when it raises."""
+        try:
+            result = body(cast("Tx", tx))
+        except Exception as error:
+            if not self._writer.in_transaction:  # SQLite rolled everything back
+                raise
+            tx.undo()
+            return error
+        tx.keep()
+        return result
+
     def _run_batch(self) -> None:
         jobs, self._waiting = self._waiting, []
         try:

@@ -183,3 +183,44 @@ async def test_every_concurrent_growth_reaches_another_hub(server: str) -> None:
     await eventually(lambda: heard == set(range(1, 400)), what="each of 399 streams is heard of")
     await one.drain()
     await two.drain()
+
+
+async def test_bodies_together_are_one_transaction_and_each_is_kept_or_undone_by_itself(store: Store) -> None:
+    grown: list[Sequence[Growth]] = []
+    store.on_growth = grown.append
+    loaded: list[str] = []
+
+    def good(number: int) -> Any:
+        def body(tx: Tx) -> int:
+            put(tx, number)
+            tx.remember("newest", number)
+            tx.grew(1, number, b"")
+            return len(names(tx))
+
+        return body
+
+    def bad(tx: Tx) -> int:
+        put(tx, 99)
+        tx.run("update thing set name = 'spoilt'")
+        tx.remember("newest", 99)
+        tx.grew(1, 99, b"")
+        raise Conflict("no")
+
+    def newest(tx: Tx) -> int:
+        loaded.append("asked")
+        return tx.memo("newest", lambda: -1)
+
+    results = await store.write_all([good(1), bad, good(2), newest, bad])
+    assert [r if isinstance(r, int) else type(r) for r in results] == [1, Conflict, 2, 2, Conflict]
+    assert await store.read(names) == ["x", "x"]
+    assert [growth.head for change in grown for growth in change] == [2], "one commit, without what was undone"
+
+
+async def test_a_body_that_breaks_takes_none_of_the_others_with_it(store: Store) -> None:
+    def broken(tx: Tx) -> None:
+        put(tx, 2)
+        raise RuntimeError("a bug")
+
+    results = await store.write_all([lambda tx: put(tx, 1), broken, lambda tx: put(tx, 3)])
+    assert [type(one) for one in results] == [type(None), RuntimeError, type(None)]
+    assert len(await store.read(names)) == 2

@@ -1,0 +1,152 @@
+"""Many operations in one request: one transaction per stream, a result per item, in the order given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from starlette.routing import Route
+
+from hub.core.access import Principal
+from hub.core.errors import HubError, Invalid, OperationNotFound, nearest
+from hub.core.operation import AnyOperation, Registry, Request, Result
+from hub.log.handler import PREPARERS
+from hub.log.idempotency import check_key
+from hub.server.answers import send_json, send_problem
+from hub.server.dispatch import Dispatch, lock_streams
+from hub.server.http import bearer_of, need_json, read_body
+from hub.server.parse import build
+from hub.server.security import Receive, Scope, Send
+from hub.server.strict_json import parse_object
+
+if TYPE_CHECKING:
+    from hub.app import HubApp
+
+MOST: Final = 100
+PATH: Final = "/v1/batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One operation of a batch at its place."""
+
+    index: int
+    operation: AnyOperation
+    request: Request[Any]
+
+
+class Batches:
+    """Runs batches against one dispatch."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    async def answer(self, principal: Principal, fields: dict[str, Any], key: str | None) -> bytes:
+        """The JSON answer to `{"operations": […]}`. Raises HubError only when nothing at all was tried."""
+        given = fields.pop("operations", None)
+        if fields or not isinstance(given, list) or not 1 <= len(given) <= MOST:
+            raise Invalid(f"a batch is {{'operations': [1 to {MOST} of {{'op': 'messages.post', …}}]}}")
+        if key is not None:
+            check_key(f"{key}/{MOST}")
+        results: list[Result | HubError | None] = [None] * len(given)
+        items: list[Item] = []
+        for index, one in enumerate(given):
+            try:
+                items.append(item(self._dispatch.registry, principal, index, one))
+            except HubError as error:
+                results[index] = error
+        await self._run(principal, items, key, results)
+        return b'{"results":[%b]}' % b",".join(_result(result) for result in results)
+
+    async def _run(
+        self, principal: Principal, items: Sequence[Item], key: str | None, results: list[Result | HubError | None]
+    ) -> None:
+        writes = [one for one in items if not one.operation.reads]
+        self._dispatch.limits.spend(principal.agent, write=True, cost=len(writes))
+        self._dispatch.limits.spend(principal.agent, write=False, cost=len(items) - len(writes))
+        self._dispatch.presence.heartbeat(principal.agent)
+        while writes:
+            now, locks = await self._together(writes)
+            done = await self._dispatch.run_together(
+                principal, [(one.operation, one.request, key and f"{key}/{one.index}") for one in now], locks
+            )
+            for one, result in zip(now, done, strict=True):
+                results[one.index] = result
+            writes = [one for one in writes if one not in now]
+        for one in items:
+            if one.operation.reads:
+                try:
+                    results[one.index] = await self._dispatch.run(principal, one.request, limited=False)
+                except HubError as error:
+                    results[one.index] = error
+
+    async def _together(self, writes: Sequence[Item]) -> tuple[list[Item], Sequence[int]]:
+        """Those that write to the same streams as the first one, as the streams are now: a room may be new."""
+        streams = await self._dispatch.store.read(
+            lambda tx: [_streams(tx, one) for one in writes]  # what was made a moment ago counts
+        )
+        first = streams[0]
+        if not first:
+            return [writes[0]], ()
+        return [one for one, where in zip(writes, streams, strict=True) if where == first], first
+
+
+def _streams(tx: Any, one: Item) -> tuple[int, ...]:
+    with suppress(HubError):  # a wrong id: its handler says so
+        return tuple(lock_streams(tx, one.operation, one.request))
+    return ()
+
+
+def item(registry: Registry, principal: Principal, index: int, fields: Any) -> Item:
+    """The typed operation of one entry; raises HubError that says what is wrong with it."""
+    if not isinstance(fields, dict):
+        raise Invalid("an operation of a batch is an object with 'op' and its fields")
+    name = fields.get("op")
+    operation = registry.by_name.get(name) if isinstance(name, str) else None
+    if operation is None:
+        close = nearest(str(name), registry.by_name)
+        hint = f"did you mean {close[0]!r}?" if close else "GET /openapi.json lists them"
+        raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
+    principal.need(operation.scope)
+    request = build(operation.request, {key: value for key, value in fields.items() if key != "op"})
+    if getattr(request, "wait_s", 0):
+        raise Invalid("an operation of a batch cannot wait; leave wait_s out")
+    if type(request) in PREPARERS:
+        raise Invalid(f"{operation.name} needs a request of its own; it cannot be part of a batch")
+    return Item(index, operation, request)
+
+
+def _result(result: Result | HubError | None) -> bytes:
+    assert result is not None, "every item has a result"
+    if isinstance(result, HubError):
+        return b'{"problem":%b}' % orjson.dumps(result.problem())
+    return b'{"ok":%b}' % result.json_bytes()
+
+
+def routes(hub: HubApp) -> list[Route]:
+    return [Route(PATH, _Endpoint(hub), methods=["POST"])]
+
+
+class _Endpoint:
+    def __init__(self, hub: HubApp) -> None:
+        self._hub = hub
+        self._batches = Batches(hub.dispatch)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        try:
+            client = scope.get("client")
+            principal = await self._hub.authenticator.authenticate(bearer_of(headers), client[0] if client else "")
+            raw = await read_body(receive, headers)
+            need_json(headers)
+            key = headers.get(b"idempotency-key")
+            body = await self._batches.answer(
+                principal, parse_object(raw), None if key is None else key.decode("latin-1")
+            )
+        except HubError as error:
+            await send_problem(error, scope, receive, send)
+        else:
+            await send_json(send, 200, body, headers)

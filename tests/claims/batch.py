@@ -1,0 +1,48 @@
+"""Promises of batches and compressed bodies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.claims.claim import Claim, Mutant
+
+BATCH: Final = "tests/server/test_batch.py"
+ITEMS: Final = f"{BATCH}::test_a_batch_keeps_the_order_of_each_room_and_answers_each_item"
+ONE: Final = f"{BATCH}::test_a_batch_of_one_room_is_one_transaction"
+AGAIN: Final = f"{BATCH}::test_a_repeated_batch_changes_nothing_and_gives_the_same"
+BOMB: Final = f"{BATCH}::test_a_bomb_is_refused_before_it_unfolds"
+TOGETHER: Final = (
+    "tests/storage/test_conformance.py::test_bodies_together_are_one_transaction_and_each_is_kept_or_undone_by_itself"
+)
+
+CLAIMS: Final = [
+    Claim(
+        "batch-items",
+        "A batch answers each item; one that is refused leaves the others, and each room keeps its order.",
+        (ITEMS, TOGETHER),
+        Mutant(
+            "hub/storage/sqlite.py",
+            "            tx.undo()\n            return error",
+            "            return error",
+            TOGETHER,
+        ),
+    ),
+    Claim(
+        "batch-transaction",
+        "The items of one room or queue are one transaction.",
+        (ONE, TOGETHER),
+        Mutant("hub/server/batch.py", "        if not first:\n", "        if first:\n", ONE),
+    ),
+    Claim(
+        "batch-repeat",
+        "A repeated batch changes nothing and gives the same results.",
+        (AGAIN,),
+        Mutant("hub/server/batch.py", 'key and f"{key}/{one.index}"', "None", AGAIN),
+    ),
+    Claim(
+        "compressed-bomb",
+        "A compressed body is refused as soon as it unpacks to more than a body may be.",
+        (BOMB, f"{BATCH}::test_broken_unknown_and_doubled_codings_are_refused"),
+        Mutant("hub/server/encoding.py", "inflate.decompress(raw, most)", "inflate.decompress(raw)", BOMB),
+    ),
+]
