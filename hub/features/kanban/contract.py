@@ -322,7 +322,7 @@ class ExportBoard(Request[BoardText]):
 
 
 class ImportBoard(Request[Imported]):
-    """Add the cards of an exported board. All or nothing; columns it needs are added if you own the room."""
+    """Add up to 500 cards of an exported board. All or nothing; columns it needs are added if you own the room."""
 
     room: RoomName
     format: Format = "json"

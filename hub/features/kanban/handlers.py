@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -16,6 +16,7 @@ from hub.features.kanban import documents, rules
 from hub.features.kanban.project import (
     card_rows,
     line,
+    line_rows,
     load_around,
     load_columns,
     need_card,
@@ -28,6 +29,8 @@ from hub.log.handler import handles
 from hub.log.log import agent_name, append, load_body, load_stream
 from hub.storage.interface import Row, Tx
 
+MOST_MINE: Final = 100
+
 
 @handles(c.BOARD)
 def get_board(tx: Tx, call: Call, request: c.GetBoard) -> c.Board:
@@ -39,25 +42,27 @@ def _board(tx: Tx, log: int, request: c.GetBoard) -> c.Board:
     if request.column is not None:
         rules.need_column(columns, request.column)
     place = {column.column: number for number, column in enumerate(columns)}
-    rows = sorted(card_rows(tx, log, archived=request.archived), key=lambda row: place[row["lane"]])
+    rows = [row for row in line_rows(tx, log, archived=request.archived) if _wanted(tx, row, request)]
+    rows.sort(key=lambda row: place[row["lane"]])
     around = load_around(tx, log, columns)
-    found = [card for card in (line(tx, log, row, around) for row in rows) if _wanted(card, request)]
     count = tx.row("select count(*) from card where log = :log and archived = 1", log=log)
     return c.Board(
         room=load_stream(tx, log).name,
         columns=columns,
-        cards=tuple(found[: request.limit]),
+        cards=tuple(line(tx, log, row, around) for row in rows[: request.limit]),
         archived=0 if count is None else count[0],
-        has_more=len(found) > request.limit,
+        has_more=len(rows) > request.limit,
     )
 
 
-def _wanted(card: c.CardLine, request: c.GetBoard) -> bool:
-    return (
-        request.column in (None, card.column)
-        and request.assignee in (None, card.assignee)
-        and (request.label is None or request.label in card.labels)
-    )
+def _wanted(tx: Tx, row: Row, request: c.GetBoard) -> bool:
+    if request.assignee is not None and (
+        row["assignee"] is None or agent_name(tx, row["assignee"]) != request.assignee
+    ):
+        return False
+    if request.label is not None and request.label not in orjson.loads(row["labels"]):
+        return False
+    return request.column in (None, row["lane"])
 
 
 @handles(c.CONFIGURE)
@@ -65,7 +70,7 @@ def configure_board(tx: Tx, call: Call, request: c.ConfigureBoard) -> c.Board:
     log = enter_to_write(tx, call, request.room, "owner").log
     held: dict[str, list[str]] = {}
     put_away: dict[str, int] = {}
-    for row in card_rows(tx, log, archived=True):
+    for row in line_rows(tx, log, archived=True):
         if row["archived"]:
             put_away[row["lane"]] = put_away.get(row["lane"], 0) + 1
         else:
@@ -389,8 +394,9 @@ def _next(tx: Tx, call: Call, entered: Entered, role: str | None) -> c.NextCard:
     columns = load_columns(tx, log)
     done, place = rules.done_columns(columns), {column.column: n for n, column in enumerate(columns)}
     around = load_around(tx, log, columns)
-    open_rows = [row for row in card_rows(tx, log, archived=False) if row["lane"] not in done]
-    mine = tuple(line(tx, log, row, around) for row in open_rows if row["assignee"] == call.agent)
+    open_rows = [row for row in line_rows(tx, log, archived=False) if row["lane"] not in done]
+    my_rows = [row for row in open_rows if row["assignee"] == call.agent][:MOST_MINE]
+    mine = tuple(line(tx, log, row, around) for row in my_rows)
     free = [row for row in open_rows if row["assignee"] is None]
     blocked = {seq for seq, blockers in around.blockers.items() if around.unfinished & set(blockers)}
     ready = [
@@ -477,7 +483,9 @@ def export_board(tx: Tx, call: Call, request: c.ExportBoard) -> c.BoardText:
     columns = load_columns(tx, log)
     place = {column.column: number for number, column in enumerate(columns)}
     rows = sorted(card_rows(tx, log, archived=request.archived), key=lambda row: place[row["lane"]])
-    document = documents.Document(columns=columns, cards=tuple(documents.from_card(view(tx, log, row)) for row in rows))
+    around = load_around(tx, log, columns)
+    cards = tuple(documents.from_card(view(tx, log, row, around)) for row in rows)
+    document = documents.Document.model_construct(columns=columns, cards=cards)
     return c.BoardText(room=request.room, format=request.format, text=documents.write(document, request.format))
 
 

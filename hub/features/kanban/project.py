@@ -32,6 +32,10 @@ from hub.log.log import agent_name, load_stream, projects
 from hub.storage.interface import Row, Tx
 
 NEWEST_COMMENTS: Final = 100
+_LINE: LiteralString = (
+    "select seq, title, lane, rank, assignee, role, priority, labels, due, checklist, version, archived"
+    " from card where log = :log and (archived = 0 or :archived = 1) order by rank, seq"
+)
 _CARD: LiteralString = (
     "select seq, creator, title, body, lane, rank, assignee, role, priority, labels, due, checklist, links, version,"
     " archived, created_at, changed_at from card where log = :log"
@@ -218,8 +222,13 @@ def need_card(tx: Tx, log: int, card: str) -> Row:
     return row
 
 
+def line_rows(tx: Tx, log: int, *, archived: bool) -> list[Row]:
+    """What `line` needs of each card: columns mixed, in each from top to bottom."""
+    return tx.rows(_LINE, log=log, archived=int(archived))
+
+
 def card_rows(tx: Tx, log: int, *, archived: bool) -> list[Row]:
-    """Cards of the board, column by column in no order, top to bottom."""
+    """Cards in full: columns mixed, in each from top to bottom."""
     return tx.rows(_CARD + " and (archived = 0 or :archived = 1) order by rank, seq", log=log, archived=int(archived))
 
 

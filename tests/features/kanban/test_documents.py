@@ -131,3 +131,17 @@ async def test_an_import_is_all_or_nothing_and_adds_columns_only_for_owners(surf
     assert await shown(ada) == []
     await ada.call(c.ImportBoard(room="build", format="markdown", text=written))
     assert await shown(ada) == [("todo", "walk"), ("ideas", "fly"), ("ideas", "swim")]
+
+
+@pytest.mark.anyio
+async def test_a_board_of_any_size_can_be_exported_and_500_cards_imported_at_once(hub: TestHub) -> None:
+    ada, _ben, _cy = await three(hub)
+    for number in range(501):
+        await ada.call(c.AddCard(room="build", title=f"card {number}"))
+    written = (await ada.call(c.ExportBoard(room="build", format="markdown"))).text
+    assert written.count("### card") == 501
+    with pytest.raises(DocumentInvalid, match="at most 500"):
+        await ada.call(c.ImportBoard(room="build", format="markdown", text=written))
+    less = written.rpartition("### card")[0]
+    assert len((await ada.call(c.ImportBoard(room="build", format="markdown", text=less))).cards) == 500
+    assert len((await ada.call(c.GetBoard(room="build", limit=c.MOST_CARDS))).cards) == 1001
