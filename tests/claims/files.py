@@ -15,6 +15,11 @@ ONCE: Final = f"{FILES}::test_the_same_bytes_in_two_rooms_are_kept_once_and_neit
 TRANSFER: Final = "tests/client/test_transfer.py"
 BROKEN: Final = f"{TRANSFER}::test_a_download_that_breaks_off_goes_on_where_it_stopped"
 COMMANDS: Final = "tests/commands/test_files_command.py"
+CHOSEN: Final = f"{FILES}::test_bytes_shared_again_after_the_collector_chose_them_stay"
+UPLOADS: Final = "tests/faults/test_uploads.py"
+TWO_HUBS: Final = (
+    "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_their_files_and_collect_them_without_taking_any"
+)
 RUNS: Final = f"{BYTES}::test_no_file_is_served_as_something_a_browser_runs"
 RACE: Final = f"{FILES}::test_collecting_never_takes_bytes_that_are_being_shared"
 
@@ -64,7 +69,13 @@ CLAIMS: Final = [
     Claim(
         "P15-gone",
         "Bytes that no file needs are removed, never those of a file that is being shared.",
-        (RACE, f"{FILES}::test_files_go_with_the_events_that_retention_lets_go"),
+        (RACE, CHOSEN, f"{FILES}::test_files_go_with_the_events_that_retention_lets_go", TWO_HUBS),
+        Mutant(
+            "hub/kernel/files/collect.py",
+            " and not exists (select 1 from file where file.sha256 = blob.sha256) returning place",
+            " returning place",
+            CHOSEN,
+        ),
     ),
     Claim(
         "P15-surfaces",
@@ -96,6 +107,20 @@ CLAIMS: Final = [
             f"{COMMANDS}::test_a_file_goes_up_and_comes_down_and_nothing_is_written_over",
             f"{COMMANDS}::test_a_download_that_fails_or_loses_the_race_leaves_what_was_there",
             f"{COMMANDS}::test_a_name_that_means_something_to_the_system_is_not_written_unasked",
+        ),
+    ),
+    Claim(
+        "P15-crash",
+        "After kill -9 during uploads every file has its bytes, acknowledged ones are there, and garbage is collected.",
+        (f"{UPLOADS}::test_a_kill_during_uploads_leaves_no_file_without_bytes_and_no_bytes_without_file",),
+    ),
+    Claim(
+        "P15-memory",
+        "Uploads and downloads pass by in pieces: neither many small nor a few large files stay in memory.",
+        (
+            f"{UPLOADS}::test_many_small_uploads_keep_memory_flat",
+            f"{UPLOADS}::test_a_gibibyte_of_small_uploads_keeps_memory_flat",
+            f"{UPLOADS}::test_large_files_going_both_ways_stay_out_of_memory",
         ),
     ),
 ]

@@ -67,6 +67,12 @@ class World:
             self._process.send_signal(name)
         self._process.wait(20)
 
+    def memory_bytes(self, *, peak: bool = False) -> int:
+        """Memory of the hub's process, now or at its highest."""
+        assert self._process is not None
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM" if peak else "VmRSS"))
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"

@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 
 from hub.client import LocalCaller
+from hub.features.files.contract import DeleteFile, ReadFile
 from hub.features.jobs.contract import SubmitJob
 from hub.features.kanban.contract import AddCard, CommentCard
 from hub.features.messages.contract import EditMessage, PostDirect, PostMessage, RedactMessage
 from hub.features.voting.contract import OpenProposal
+from hub.kernel.files.collect import forget_unneeded
+from hub.kernel.files.contract import RoomFull
 from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
+from hub.storage.blobs import BlobStore
 from hub.storage.postgres import PostgresStore
+from tests.features.files import test_files as files
 from tests.features.jobs.test_jobs import ask, claim, finish, must_claim, two
 from tests.features.queues import test_pull, test_push
 from tests.features.queues import test_queues as queues
@@ -109,9 +114,16 @@ async def test_a_job_is_claimed_submitted_and_finished_the_same(tmp_path: Path, 
         test_routing.test_a_copy_arrives_once_names_its_sender_and_a_move_leaves_a_blank,
         test_routing.test_the_same_text_passes_again_only_after_the_window,
         test_routing.test_a_refused_message_is_not_kept_and_its_rule_counts_it,
+        files.test_versions_count_up_by_name_and_each_stays_readable,
+        files.test_a_repeated_key_gives_the_first_answer_and_other_bytes_are_refused,
+        files.test_the_same_bytes_in_two_rooms_are_kept_once_and_neither_room_can_tell,
+        files.test_only_the_sharer_or_an_owner_deletes_and_the_number_is_not_used_again,
+        files.test_files_go_with_the_events_that_retention_lets_go,
+        files.test_uploads_of_the_same_new_bytes_at_once_keep_one_copy,
+        files.test_collecting_never_takes_bytes_that_are_being_shared,
     ],
 )
-async def test_queues_and_rules_work_the_same(
+async def test_queues_rules_and_files_work_the_same(
     tmp_path: Path, server: str, scenario: Callable[[TestHub], Awaitable[None]]
 ) -> None:
     async with running_hub(tmp_path, store=PostgresStore(await fresh_database(server))) as hub:
@@ -129,3 +141,31 @@ async def test_a_null_character_is_no_reason_to_fail(tmp_path: Path, server: str
         assert (proposal.title, card.title, card.discussion[0].text) == ("a␀b", "a␀b", "␀")
         assert (await ada.call(ReadEvents(room="build"))).items[-1]["data"]["text"] == "\0", "events keep it"
         assert await hub.app.store.write(same_after_rebuild) == []
+
+
+async def test_two_hubs_share_their_files_and_collect_them_without_taking_any(tmp_path: Path, server: str) -> None:
+    url, shared = await fresh_database(server), str(tmp_path / "files")
+    async with (
+        running_hub(tmp_path / "a", store=PostgresStore(url), files_dir=shared, room_files_bytes=2000) as one,
+        running_hub(tmp_path / "b", store=PostgresStore(url), files_dir=shared, room_files_bytes=2000) as two_,
+    ):
+        ada = await one.agent("ada", "code")
+        ben = LocalCaller(two_.app.dispatch, await two_.app.authenticator.authenticate(one.tokens["ada"]))
+        await ada.call(CreateRoom(room="build"))
+        for turn in range(15):
+            first = await ada.call(files.share("a.txt", b"again"))
+            deleting = asyncio.create_task(ben.call(DeleteFile(room="build", file=first.id)))
+            collecting = [
+                asyncio.create_task(forget_unneeded(h.app.store, h.app.dispatch.service(BlobStore), h.clock(), 0))
+                for h in (one, two_)
+            ]
+            again, other = await asyncio.gather(
+                ben.call(files.share(f"b{turn}", b"again")), ada.call(files.share(f"c{turn}", b"again"))
+            )
+            await asyncio.gather(deleting, *collecting)
+            for file, caller in ((again, ada), (other, ben)):
+                assert (await caller.call(ReadFile(room="build", file=file.id))).text == "again"
+                await caller.call(DeleteFile(room="build", file=file.id))
+        jobs = [(ada if i % 2 else ben).call(files.share(f"f{i}", bytes([i]) * 400)) for i in range(12)]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        assert [isinstance(r, RoomFull) for r in results].count(True) == 7, "the quota holds over both hubs"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +311,41 @@ async def test_collecting_never_takes_bytes_that_are_being_shared(hub: TestHub) 
         await ada.call(c.DeleteFile(room="build", file=again.id))
     await collect(hub)
     assert on_disk(hub) == []
+
+
+class Meanwhile:
+    """A store beside which something happens right after each long read."""
+
+    def __init__(self, hub: TestHub, act: Callable[[], Awaitable[Any]]) -> None:
+        self._store = hub.app.store
+        self._act = act
+        self.write = self._store.write
+
+    async def read(self, body: Any, *, long: bool = False) -> Any:
+        found = await self._store.read(body, long=long)
+        await self._act()
+        return found
+
+
+async def test_bytes_shared_again_after_the_collector_chose_them_stay(hub: TestHub) -> None:
+    ada, _ben = await two(hub)
+    first = await ada.call(share("a.txt", b"again"))
+    await ada.call(c.DeleteFile(room="build", file=first.id))
+    blobs = hub.app.dispatch.service(BlobStore)
+    store: Any = Meanwhile(hub, lambda: ada.call(share("b.txt", b"again")))
+    assert await forget_unneeded(store, blobs, hub.clock() + 60_000, grace_s=0) == 0
+    assert (await ada.call(c.ReadFile(room="build", file="b.txt"))).text == "again"
+
+
+async def test_a_sweep_takes_old_leftovers_and_nothing_younger_or_named(hub: TestHub) -> None:
+    ada, _ben = await two(hub)
+    await ada.call(share("a.txt", b"named"))
+    blobs = hub.app.dispatch.service(BlobStore)
+    old, young = blobs.directory / "incoming" / "old", blobs.directory / "00" / "young"
+    young.parent.mkdir()
+    for path in (old, young):
+        path.write_bytes(b"left over")
+    os.utime(old, (1, 1))
+    assert await sweep(hub.app.store, blobs, older_than_s=3600) == 1
+    assert {path.read_bytes() for path in on_disk(hub)} == {b"named", b"left over"}
+    assert young.exists()
