@@ -17,6 +17,7 @@ import uvloop
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from bench import queues
 from bench.load import TEXT, HttpConnection, http_load, ws_burst, ws_load
 from bench.servers import Server, post
 
@@ -230,6 +231,17 @@ def sqlite_batches(subject: Server, _bare: Server) -> Pair:
     return Pair(sample.rate, raw, "msgs/s")
 
 
+def claim_and_ack(peer: Callable[[float, int], float], named: str) -> Callable[[Server, Server], Pair]:
+    """Claim + acknowledge per second of 16 workers, against a peer's consumer group in the same run."""
+
+    def run(subject: Server, _bare: Server) -> Pair:
+        backlog = int(6000 * SECONDS)
+        reference = peer(SECONDS, backlog * 5)
+        return Pair(uvloop.run(queues.hub_pairs(subject, SECONDS, backlog)), reference, "pairs/s", named)
+
+    return run
+
+
 ALL: dict[str, Callable[[Server, Server], Pair]] = {
     "send-http-16": durable_http(16),
     "send-http-64": durable_http(64),
@@ -239,4 +251,6 @@ ALL: dict[str, Callable[[Server, Server], Pair]] = {
     "fan-out-100": fan_out(100),
     "fan-out-1000": fan_out(1000),
     "send-against-raw-sqlite": sqlite_batches,
+    "claim-ack-redis": claim_and_ack(queues.redis_pairs, "16 workers, WebSocket; both fsync before each answer"),
+    "claim-ack-nats": claim_and_ack(queues.nats_pairs, "16 workers, WebSocket; only the hub fsyncs before each answer"),
 }
