@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from hub.core.access import Principal
 from hub.core.call import Call
 from hub.core.cursor import decode
-from hub.core.errors import HubError, InternalError, OperationNotFound, StillRunning
+from hub.core.errors import HubError, InternalError, Invalid, OperationNotFound, StillRunning
 from hub.core.names import is_direct, split_id
 from hub.core.operation import AnyOperation, Registry, Request, Result
 from hub.kernel.inbox.contract import Inbox, PollInbox
@@ -111,6 +111,9 @@ class Dispatch:
         except HubError as error:
             self.measures.failed(operation.name, error.code)
             raise
+        except OverflowError as error:  # no field of ours needs more than 64 bits; SQLite takes none that do
+            self.measures.failed(operation.name, Invalid.code)
+            raise Invalid("a number in the request is too large; at most 9223372036854775807") from error
         self.measures.done(operation.name, time.perf_counter() - started)
         return cast("R", result)
 

@@ -69,7 +69,12 @@ def _wait(awaitable: Awaitable[T]) -> T:
     """From inside a body: let the loop await, and come back with the result."""
     hub = greenlet.getcurrent().parent
     assert hub is not None, "a transaction body runs in a greenlet"
-    return cast("T", hub.switch(awaitable))
+    try:
+        return cast("T", hub.switch(awaitable))
+    except asyncpg.DataError as error:
+        if "out of int" in str(error):  # what sqlite3 raises for the same number
+            raise OverflowError(str(error)) from error
+        raise
 
 
 async def _drive(body: Callable[[], T]) -> T:

@@ -102,6 +102,17 @@ async def test_a_row_refused_at_the_end_of_a_batch_fails_its_own_body_only(store
     assert await store.read(names) == ["1", "2", "first", "4", "5"]
 
 
+async def test_a_number_of_more_than_64_bits_is_an_overflow_wherever_it_is_used(store: Store) -> None:
+    for body in (
+        lambda tx: tx.run("update log set head = :head where id = 1", head=2**64),
+        lambda tx: tx.rows("select 1 from log where head = :head", head=2**64),
+    ):
+        with pytest.raises(OverflowError):
+            await store.write(body)
+    with pytest.raises(OverflowError):
+        await store.read(lambda tx: tx.rows("select 1 from log where head = :head", head=2**64))
+
+
 async def test_growth_is_published_after_commit_in_order(store: Store) -> None:
     seen: list[int] = []
     counts: list[int] = []
