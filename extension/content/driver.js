@@ -92,7 +92,9 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
   // --- before Send ------------------------------------------------------------------------------------------------
 
   async function pageReady() {
-    if (await until(() => editor.box(), timings.readyMs)) return;
+    const login = () => page.location.pathname.startsWith("/login") && finder.has("login");
+    await until(() => editor.box() || login(), timings.readyMs);
+    if (editor.box()) return;
     throw problem() === "not-logged-in"
       ? pageFailure("not-logged-in", "Claude is not logged in in this tab: a person must log in there.")
       : pageFailure("page-changed", "The page has no text box where one was expected: it changed, or it shows something else.");
@@ -296,7 +298,8 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
     if (!question) {
       throw pageFailure("no-trace", "The prompt was sent, but the tab does not show it any more, so its answer is unknown.", "unknown");
     }
-    return await answerTo(now, question, origin === performance.timeOrigin);
+    const ended = net.endedAt > 0 && net.status === 200; // the site had finished before the page was loaded again
+    return await answerTo(now, question, ended || origin === performance.timeOrigin);
   }
 
   /** @param {PageJob} now @param {(now: PageJob) => Promise<{outcome: string, text: string, error: string}>} way */

@@ -1,7 +1,7 @@
 // @ts-check
 // What the extension's own pages may ask of the worker.
 
-import { load, update } from "./store.js";
+import { load, TIMINGS, update } from "./store.js";
 
 /** @typedef {import("./bridge.js").Bridge} Bridge */
 
@@ -76,9 +76,14 @@ async function setOptions(given) {
   const perHour = Number(given.autoPerHour);
   if (!(Number.isInteger(perHour) && perHour >= 1 && perHour <= 600)) throw new Error("Prompts an hour: a number from 1 to 600.");
   await update((state) => {
-    state.options = { ...state.options, autoPerHour: perHour, pinned: String(given.pinned ?? "").slice(0, 20_000), selectors: own };
+    state.options = { ...state.options, timings: patience(given.timings ?? state.options.timings), autoPerHour: perHour, pinned: String(given.pinned ?? "").slice(0, 20_000), selectors: own };
   });
   return (await load()).options;
+}
+
+/** How long to wait for what, in milliseconds, where a site needs other values than the built-in ones. @param {Record<string, any>} given */
+function patience(given) {
+  return Object.fromEntries(Object.entries(given).filter(([name, ms]) => name in TIMINGS && Number.isFinite(ms) && ms > 0));
 }
 
 /** @param {string} text */

@@ -19,6 +19,9 @@ function fitting(text) {
   return text.length <= MOST_CHARS ? text : `${text.slice(0, MOST_CHARS)}\n\n(cut here: the answer is longer than a message)`;
 }
 
+/** What is known of the site's own request. */
+const noNet = () => ({ startedAt: 0, endedAt: 0, status: 0, error: "" });
+
 export class TabAgent {
   /**
    * @param {number} id the tab's @param {number} slot
@@ -35,7 +38,7 @@ export class TabAgent {
     this.port = null;
     /** @type {{id: string, phase: string} | null} what the page says it is doing */
     this.pageJob = null;
-    this.net = { startedAt: 0, endedAt: 0, status: 0, error: "" };
+    this.net = noNet();
     this.request = "";
     /** @type {Record<string, any> | null} */
     this.health = null;
@@ -146,7 +149,10 @@ export class TabAgent {
   async events(events, cursor) {
     const mine = events.some((e) => e.type === "message.posted" && e.data?.kind === "question" && e.data.to?.includes(this.agent));
     await update((state) => { const slot = state.slots[this.slot]; if (slot) slot.cursor = cursor; });
+    const job = await this.job();
+    const closed = job !== null && events.some((e) => e.data?.message === job.job || e.data?.reply_to === job.job);
     if (mine) await this.pump();
+    if (closed) await this.keep(); // taken back, or answered by hand: the hub says whether the job still stands
   }
 
   /** Every 20 s: keep the lease, join new rooms, look for work that no event told of. */
@@ -290,20 +296,26 @@ export class TabAgent {
       if (this.port !== port) return;
       this.port = null;
       this.pageJob = null;
-      this.losing = setTimeout(() => void this.lost(), TIMINGS.portMs);
+      void this.watchLoss();
       this.around.changed();
     });
     port.onMessage.addListener((message) => void this.heard(message, port));
     for (const message of early) void this.heard(message, port);
   }
 
-  /** The page has no script of ours for a while: gone, or somewhere else. */
+  /** The page has had no script of ours for a while: gone, or somewhere else. */
   async lost() {
     if (this.port || this.gone) return;
     const tab = await chrome.tabs.get(this.id).catch(() => null);
     if (!tab?.url?.startsWith("https://claude.ai/")) { this.around.left(this); return; }
     await inject(this.id);
-    this.losing = setTimeout(() => void this.lost(), TIMINGS.portMs);
+    await this.watchLoss();
+  }
+
+  async watchLoss() {
+    const { options } = await load();
+    clearTimeout(this.losing);
+    this.losing = setTimeout(() => void this.lost(), options.timings.portMs ?? TIMINGS.portMs);
   }
 
   /** @param {any} message @param {chrome.runtime.Port} port */
@@ -339,7 +351,8 @@ export class TabAgent {
       type: "welcome", selectors: await this.around.selectors(), timings: { ...TIMINGS, ...options.timings },
       mode: tab?.mode ?? "assist", agent: this.agent,
     });
-    if (this.net.startedAt) this.post({ type: "net", state: this.net });
+    // A new page knows nothing of a request that ended with the old one; a new worker knows nothing of one under way.
+    this.post({ type: "net", state: this.net.error ? noNet() : this.net });
     const job = await this.job();
     if (message.current && message.current.id !== job?.job) {
       this.post({ type: "closed", id: message.current.id });
@@ -387,7 +400,7 @@ export class TabAgent {
       if (kept?.job === job.job) kept.submitted = true;
       state.autoSent = [...recent, Date.now()];
     });
-    this.net = { startedAt: 0, endedAt: 0, status: 0, error: "" };
+    this.net = noNet();
     this.post({ type: "go", id: job.job, word: (await this.tab())?.mode === "auto" ? "send" : "assist" });
   }
 

@@ -24,6 +24,10 @@ EXTENSION = ROOT / "extension"
 ID = "jlobenjgedfgfcjmcklhmfoildicnhoj"
 
 
+# shorter than for people, longer than the machine needs
+PATIENCE = {"graceMs": 3000, "portMs": 3000, "findMs": 4000, "readyMs": 6000, "healthMs": 500}
+
+
 def flags(extension: Path, site: Site) -> list[str]:
     """Chromium's: the extension loaded, claude.ai mapped to the imitation, nothing else reachable, LNA enforced."""
     return [
@@ -170,6 +174,7 @@ async def _connected(world: World, site: Site, context: BrowserContext, http: ht
     rig = Rig(world, site, context, ui, http, made["token"])
     await rig.http.post("/v1/rooms/build/join", json={})
     await rig.request(type="pair", url=world.url, token=pairing["token"])
+    await rig.request(type="options", options={"autoPerHour": 600, "timings": PATIENCE})
     return rig
 
 

@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 CSP = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; frame-ancestors 'none'"
 PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Claude</title>'
+    '<link rel="stylesheet" href="/imitation.css">'
     '<script type="module" src="/imitation.js"></script></head><body><div id="root"></div></body></html>'
 )
 
@@ -55,6 +56,7 @@ class Site:
         api = "/api/organizations/o1/chat_conversations/{id}"
         return [
             Route("/imitation.js", self._script),
+            Route("/imitation.css", self._style),
             Route(api, self._conversation),
             Route(api + "/completion", self._complete, methods=["POST"]),
             Route("/{path:path}", self._page),
@@ -65,6 +67,11 @@ class Site:
 
     async def _script(self, request: Request) -> Response:
         return Response(self.script, media_type="text/javascript")
+
+    async def _style(self, request: Request) -> Response:
+        return Response(
+            ".ProseMirror { white-space: break-spaces }", media_type="text/css"
+        )  # what every ProseMirror needs
 
     async def _conversation(self, request: Request) -> Response:
         return JSONResponse({"messages": self.conversations.get(request.path_params["id"], [])})

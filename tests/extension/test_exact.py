@@ -1,0 +1,61 @@
+"""What goes in arrives exactly; what comes out is the Markdown that was written."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.extension.conftest import Rig
+from tests.extension.site import say
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+NASTY = {
+    "markdown marks": "# Title\n- one\n- \n* two\n1. \n> quote\n**bold** and *it* and `code`\n---\n**bold at the end**",
+    "code with indentation": "Fix this:\n\n```python\nif x:\n\tprint('a  b')\n\n        return  # 8 spaces\n```\n\n``` ",
+    "html and entities": "<script>alert(1)</script> &amp; &lt; <b>x</b> <!-- c --> ${x} {{y}} \\n \\ \"q\" 'q'",
+    "scripts of the world": "👩‍👩‍👧‍👦 é é שלום العربية 中文 नमस्ते 𝕏 ☃️ a\u00a0b",
+    "empty lines and spaces": "a\n\n\nb\n\n\n\nc  two  spaces\nlast",
+    "long": "\n".join(f"line {n}: {'lorem ipsum ' * 8}@claude /help" for n in range(60)),
+}
+
+ANSWERS = {
+    "code": 'Here:\n\n```python\nimport os\n\n\ndef f(x):\n    return f"{x}  <&>"\n```\n\nand\n\n'
+    "```\nplain\n```\n\nand `a | b` or ``x`y``.",
+    "table": "| a | b |\n| --- | ---: |\n| 1 | **2** |\n| `x` | [l](https://e.example/a?b=c&d) |",
+    "lists": "1. one\n2. two\n   - a\n   - b\n     - deep\n3. three\n\n- x\n- y",
+    "loose list": "- first\n\n  second paragraph\n\n- next\n\n  ```js\n  let x = 1;\n  ```",
+    "tasks": "- [x] done\n- [ ] open",
+    "quote": "> quoted *text*\n>\n> - with a list\n\nafter",
+    "headings and rules": "# One\n\n## Two\n\ntext\n\n---\n\n### Three\n\n**bold**, *it*, ~~gone~~, ***both***",
+    "math": "Euler: $e^{i\\pi} + 1 = 0$ holds.\n\n$$\n\\int_0^1 x^2\\,dx = \\frac{1}{3}\n$$\n\ndone",
+    "links and breaks": 'See <b> & [site](https://e.example "T"), https://plain.example/x_y and\n\na line  \nbroken here.',
+    "nested fences": "````markdown\n```python\nx\n```\n````",
+}
+
+
+async def test_six_nasty_texts_arrive_exactly(rig: Rig) -> None:
+    name = await rig.tab()
+    for text in NASTY.values():
+        answer = await rig.answer(await rig.ask(text, to=name))
+        assert answer["metadata"]["job"]["outcome"] == "answered", answer
+    assert rig.site.prompts == list(NASTY.values())
+
+
+async def test_answers_come_back_as_the_markdown_they_were_written_in(rig: Rig) -> None:
+    name = await rig.tab()
+    rig.site.answer = lambda prompt: say(ANSWERS[prompt].replace("<b>", "&lt;b&gt;").replace(" & ", " &amp; "))
+    got = {}
+    for question in ANSWERS:
+        got[question] = (await rig.answer(await rig.ask(question, to=name)))["text"]
+    assert got == ANSWERS
+
+
+async def test_an_artifact_comes_with_its_answer(rig: Rig) -> None:
+    name = await rig.tab()
+    code = "<h1>Hi</h1>\n<p>it's  an   artifact</p>"
+    rig.site.answer = lambda prompt: say(
+        f'Here it is.\n\n<artifact title="page.html" language="html">\n{code}\n</artifact>'
+    )
+    answer = await rig.answer(await rig.ask("make a page", to=name))
+    assert answer["text"] == f"Here it is.\n\n**page.html**\n\n```html\n{code}\n```"
+    assert await rig.pages[name].locator("[data-testid=artifact-panel]").count() == 0
