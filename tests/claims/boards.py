@@ -156,4 +156,9 @@ CLAIMS: Final = [
         "Every tool call that a prompt asks for exists with those arguments.",
         ("tests/mcp/test_prompts.py::test_every_call_a_prompt_names_is_one_a_tool_takes",),
     ),
+    Claim(
+        "five-agents",
+        "Five agents with roles, each a real MCP process, debate, vote, plan, reserve, share and build a program that works.",
+        ("tests/acceptance/test_collaborative_development.py::test_five_agents_with_roles_build_a_program_that_works",),
+    ),
 ]
