@@ -26,7 +26,7 @@ from hub.kernel.agents.project import find_agent
 from hub.kernel.rooms.project import Entered, enter, enter_to_write, load_member, load_members
 from hub.kernel.rooms.templates import Template, furnishes
 from hub.log.handler import handles
-from hub.log.log import agent_name, append, load_body, load_stream
+from hub.log.log import agent_name, append, load_body, load_stream, read_event
 from hub.storage.interface import Row, Tx
 
 MOST_MINE: Final = 100
@@ -102,6 +102,7 @@ def add_card(tx: Tx, call: Call, request: c.AddCard) -> c.Card:
     _must_have_room(tx, log, column)
     _must_fit(tx, log, 1)
     _check_blockers(tx, log, None, request.blocked_by)
+    _check_links(tx, log, request.links)
     assignee = None if request.assignee is None else _need_worker(tx, log, request.assignee)
     given = request.model_dump(exclude={"room", "column", "assignee"}, exclude_defaults=True)
     seq = load_stream(tx, log).head + 1
@@ -177,6 +178,19 @@ def _check_blockers(tx: Tx, log: int, card: int | None, blockers: Iterable[str])
         )
 
 
+def _check_links(tx: Tx, log: int, links: Iterable[str]) -> None:
+    """Each is a URL or stands for something that this room has. Raises LinkInvalid."""
+    for link in links:
+        if rules.is_url(link):
+            continue
+        found, seq, kind = rules.linked(link)
+        event = read_event(tx, log, seq) if found == log else None
+        if event is None or event.type != kind:
+            raise rules.LinkInvalid(
+                f"{link!r} is not in this room, or not kept any more; give ids that results showed here"
+            )
+
+
 @handles(c.GET)
 def get_card(tx: Tx, call: Call, request: c.GetCard) -> c.Card:
     log = enter(tx, call, request.room).log
@@ -224,6 +238,7 @@ def _change(tx: Tx, call: Call, log: int, row: Row, request: c.UpdateCard) -> c.
     if request.assignee is not None:
         wanted["assignee"] = _need_worker(tx, log, request.assignee)
     now = _now(tx, log, row)
+    _check_links(tx, log, set(request.links or ()) - set(now["links"]))
     cleared = [name for name in c.CLEARABLE if name in request.model_fields_set and getattr(request, name) is None]
     cleared = [name for name in cleared if now[name] is not None]
     given = {name: value for name, value in wanted.items() if now[name] != value}
@@ -537,6 +552,7 @@ def _import_card(
     member = None if assignee is None else load_member(tx, log, assignee)
     fields = card.fields()
     fields["assignee"] = assignee if member is not None and member.access != "reader" else None
+    fields["links"] = tuple(link for link in card.links if rules.is_url(link))  # ids mean something else elsewhere
     fields["blocked_by"] = tuple(make_id("c", log, made[blocker]) for blocker in card.blocked_by)
     seq = load_stream(tx, log).head + 1
     name = make_id("c", log, seq)

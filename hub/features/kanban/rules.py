@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hub.core.errors import Conflict, Invalid, NotFound, listing, nearest
+from hub.core.names import split_id
 from hub.features.kanban.contract import Column
 
+LINKABLE: Final = {"m": "message.posted", "f": "file.shared", "p": "proposal.opened", "c": "card.added"}
 PRIORITIES: Final = {"critical": 0, "high": 1, "normal": 2, "low": 3}
 _WIDE: Final = 10**15  # no log has as many events
 
@@ -57,10 +59,28 @@ class BoardFull(Conflict):
     code, title = "board-full", "The board is full"
 
 
+class LinkInvalid(NotFound):
+    """A link that leads nowhere in this room."""
+
+    code, title = "link-not-found", "Nothing to link"
+
+
 class CardCycle(Invalid):
     """Cards would wait for each other; `cycle` shows how."""
 
     code, title = "card-cycle", "Cards would wait for each other"
+
+
+def is_url(link: str) -> bool:
+    return link.startswith(("https://", "http://")) and " " not in link and link.partition("://")[2] != ""
+
+
+def linked(link: str) -> tuple[int, int, str]:
+    """(log, seq, event type) of what an id stands for; raises LinkInvalid for what is neither id nor URL."""
+    for letter, kind in LINKABLE.items():
+        if link.startswith(letter):
+            return *split_id(letter, link, LinkInvalid), kind
+    raise LinkInvalid(f"{link[:80]!r} is no link: use the id of a message, file, proposal or card, or an http(s) URL")
 
 
 @dataclass(frozen=True, slots=True)

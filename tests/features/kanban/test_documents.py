@@ -97,7 +97,14 @@ def test_cards_of_a_document_that_wait_for_each_other_are_refused() -> None:
 @pytest.mark.parametrize("form", ["json", "markdown"])
 async def test_a_board_moves_to_another_room(surface_hub: TestHub, form: c.Format) -> None:
     ada, ben, _cy = await three(surface_hub)
-    first = await add(ada, "first", labels=["api"], checklist=[{"text": "one", "done": True}], body="two\n\nlines")
+    first = await add(
+        ada,
+        "first",
+        labels=["api"],
+        links=["https://a.org"],
+        checklist=[{"text": "one", "done": True}],
+        body="two\n\nlines",
+    )
     await add(ada, "last", blocked_by=[first.id], assignee="ben", column="review")
     top = await add(ada, "top")
     await move(ada, top, "todo", before=first.id)
@@ -117,6 +124,7 @@ async def test_a_board_moves_to_another_room(surface_hub: TestHub, form: c.Forma
     assert made.cards == tuple(card.id for card in board.cards)
     copy = await ada.call(c.GetCard(room="copy", card=made.cards[1]))
     assert (copy.body, copy.labels, copy.items_done, copy.by) == ("two\n\nlines", ("api",), 1, "ada")
+    assert copy.links == ("https://a.org",)
     assert [(said.by, said.text.split(", ")[0], said.text[-4:]) for said in copy.discussion] == [("ada", "ben", "fine")]
     last = await ada.call(c.GetCard(room="copy", card=made.cards[3]))
     assert (last.blocked_by, last.assignee) == ((copy.id,), None), "ben is not in the other room"

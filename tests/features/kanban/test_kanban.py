@@ -10,8 +10,11 @@ from pydantic import ValidationError
 
 from hub.core.caller import Caller
 from hub.core.errors import AgentNotFound, Forbidden, Invalid, RoomNotFound
+from hub.features.files.contract import ShareFile
 from hub.features.kanban import contract as c
 from hub.features.kanban import rules
+from hub.features.messages.contract import PostMessage
+from hub.features.voting.contract import OpenProposal
 from hub.kernel.inbox.contract import ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, UpdateMember, UpdateRoom
 from tests.mcp.conftest import Room, call, mcp_room, refused
@@ -59,6 +62,7 @@ async def notices(caller: Caller) -> list[str]:
 async def test_a_card_keeps_everything_it_was_given(surface_hub: TestHub) -> None:
     ada, ben, _cy = await three(surface_hub)
     first = await add(ada, "First")
+    said = await ben.call(PostMessage(room="build", text="Let us parse."))
     made = await add(
         ben,
         "  Write\n the parser ",
@@ -71,7 +75,7 @@ async def test_a_card_keeps_everything_it_was_given(surface_hub: TestHub) -> Non
         due="2026-12-01",
         blocked_by=[first.id],
         checklist=[{"text": "tokens"}, {"text": "tree", "done": True}],
-        links=["m2-5", "https://example.org/x"],
+        links=[said.id, "https://example.org/x"],
     )
     assert made == await ada.call(c.GetCard(room="build", card=made.id))
     assert made.model_dump(exclude={"id", "created_at", "changed_at", "deduplicated"}) == {
@@ -92,7 +96,7 @@ async def test_a_card_keeps_everything_it_was_given(surface_hub: TestHub) -> Non
         "room": "build",
         "body": "With tests.",
         "checklist": ({"text": "tokens", "done": False}, {"text": "tree", "done": True}),
-        "links": ("m2-5", "https://example.org/x"),
+        "links": (said.id, "https://example.org/x"),
         "by": "ben",
         "discussion": (),
     }
@@ -171,6 +175,32 @@ async def test_cards_that_would_wait_for_each_other_are_refused(surface_hub: Tes
     with pytest.raises(rules.CardNotFound):
         await update(ada, one, blocked_by=["c9-9"])
     assert (await ada.call(c.GetCard(room="build", card=one.id))).version == 1
+
+
+async def test_links_lead_to_what_the_room_has(surface_hub: TestHub) -> None:
+    ada, ben, _cy = await three(surface_hub)
+    said = await ada.call(PostMessage(room="build", text="x"))
+    vote = await ben.call(OpenProposal(room="build", title="y"))
+    shared = await ada.call(ShareFile(room="build", name="a.txt", content="hello"))
+    other = await add(ben, "other")
+    good = [said.id, vote.id, shared.id, other.id, "https://example.org/a?b=c#d"]
+    card = await add(ada, "x", links=good)
+    assert card.links == tuple(good)
+    await ada.call(CreateRoom(room="elsewhere"))
+    foreign = await ada.call(PostMessage(room="elsewhere", text="x"))
+    mistaken = said.id.replace("m", "f", 1)
+    for wrong in (
+        foreign.id,
+        "m2-zzz",
+        mistaken,
+        "see the wiki",
+        "ftp://example.org",
+        "https://",
+        "javascript:alert(1)",
+    ):
+        with pytest.raises((rules.LinkInvalid, Invalid)):
+            await update(ada, card, links=[*good, wrong])
+    assert (await update(ada, card, links=good[1:])).links == tuple(good[1:])
 
 
 async def configure(caller: Caller, *columns: dict[str, Any]) -> c.Board:

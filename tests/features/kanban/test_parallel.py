@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.client.client import SyncHubClient
@@ -75,6 +76,15 @@ def test_a_board_is_the_fold_of_its_events_after_any_history(
     seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     asyncio.run(_any_history(tmp_path_factory.mktemp("hub"), seed))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_a_board_is_the_fold_of_its_events_after_two_thousand_histories(seed: int) -> None:
+    with TemporaryDirectory() as home:
+        asyncio.run(_any_history(Path(home), seed))
 
 
 async def _any_history(home: Path, seed: int) -> None:
