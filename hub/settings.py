@@ -28,6 +28,7 @@ CLIENT_NAMES: Final = frozenset(
         "BOOTING",
         "SESSION",
         "HUB_WAIT_S",
+        "SHARE_ROOTS",
     }
 )
 

@@ -118,6 +118,7 @@ class Desk:
     wake: Literal["all", "concerned"] = "all"
     background: bool = False
     relayed: bool = False
+    uploaded: str | None = None  # id of the file whose bytes the relay sent ahead of this call
     _calls: int = 0
 
     @property

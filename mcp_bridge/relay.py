@@ -23,13 +23,14 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from hub.core.slug import slug
 from hub.settings import default_home
+from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import QuietHours
 from mcp_bridge.push.pusher import MESSAGE_LISTS, Pusher, ids_in
@@ -210,15 +211,24 @@ def call_json(
         with open_connection(url, timeout_s) as connection:
             connection.request(method, path, payload, headers)
             answer = connection.getresponse()
-            made = json.loads(answer.read() or b"{}")
-    except (OSError, http.client.HTTPException, ValueError) as error:
+            status, raw = answer.status, answer.read()
+    except (OSError, http.client.HTTPException) as error:
         raise HubGone(str(error)) from error
-    if answer.status == 401:
+    return outcome(status, raw)
+
+
+def outcome(status: int, raw: bytes) -> Message:
+    """The JSON of an answer. Raises HubGone, PermissionError for a token that is not valid, ValueError for a refusal."""
+    try:
+        made = json.loads(raw or b"{}")
+    except ValueError as error:
+        raise HubGone(str(error)) from error
+    if status == 401:
         raise PermissionError("the token is not valid")
-    if answer.status >= 500:
-        raise HubGone(str(made.get("detail", answer.status)))
-    if answer.status >= 400:
-        raise ValueError(made.get("detail", f"the hub answered {answer.status}"))
+    if status >= 500:
+        raise HubGone(str(made.get("detail", status)))
+    if status >= 400:
+        raise ValueError(made.get("detail", f"the hub answered {status}"))
     found: Message = made
     return found
 
@@ -320,6 +330,7 @@ class Relay:
         self._attending = False
         self._asked_at = 0.0
         self._over = threading.Event()
+        self._roots = share_roots(os.environ, project_directory(dict(os.environ)))
         self._pusher = Pusher(inbox, self._look, self._waiting, note, quiet=quiet)
 
     # --- frames -----------------------------------------------------------------------------------------------------
@@ -538,6 +549,9 @@ class Relay:
 
     def _answer(self, frame: Message, flight: Flight) -> None:
         key, acknowledged = self._prepare(frame)
+        if refusal := self._send_local_file(frame, key, flight):
+            self.write(refusal)
+            return
         answer = self._ask(frame, flight)
         if (answer.get("error") or {}).get("code") == READER_FORGOTTEN:
             frame["params"]["_meta"]["mab/memory"] = self._memory.told()
@@ -598,22 +612,68 @@ class Relay:
         what = f"{frame['params'].get('name', frame['method'])} ({reason})"
         text = NOT_CONFIRMED.format(what=what)
         if frame["method"] == "tools/call":
-            result: Message = {"content": [{"type": "text", "text": text}], "isError": True}
-            if not self._legacy:
-                result["resultType"] = "complete"
-            self.write({"jsonrpc": "2.0", "id": frame["id"], "result": result})
+            self.write(self._tool_error(frame, text))
         else:
             self._fail(frame["id"], -32603, text)
 
+    def _tool_error(self, frame: Message, text: str) -> Message:
+        result: Message = {"content": [{"type": "text", "text": text}], "isError": True}
+        if not self._legacy:
+            result["resultType"] = "complete"
+        return {"jsonrpc": "2.0", "id": frame["id"], "result": result}
+
+    def _send_local_file(self, frame: Message, key: str, flight: Flight) -> Message | None:
+        """Bytes of a file on this machine go ahead of the call that names it; a refusal is the answer."""
+        params = frame["params"]
+        arguments = params.get("arguments")
+        if params.get("name") != "file" or not isinstance(arguments, dict) or "path" not in arguments:
+            return None
+        self.enter()
+        room = arguments.get("room") or self._memory.room or (self._identity.room if self._identity else None)
+        path, name = str(arguments["path"]), arguments.get("file") or Path(str(arguments["path"])).name
+        try:
+            if not isinstance(room, str) or not room:
+                raise ValueError("name the room: room='…'")
+            with open_shared(self._roots, path) as file:
+                query = urlencode({"name": str(name)})
+                target = f"/v1/rooms/{quote(room, safe='@')}/files?{query}"
+                made = self._persist(lambda: self._upload(target, file, f"{key}/file"[-128:], flight), flight)
+        except (NotShared, ValueError) as error:
+            return self._tool_error(frame, str(error))
+        params["_meta"]["mab/uploaded"] = made["id"]
+        return None
+
+    def _upload(self, target: str, file: BinaryIO, key: str, flight: Flight) -> Message:
+        size_bytes = file.seek(0, os.SEEK_END)
+        headers = {
+            "authorization": f"Bearer {self._agent_token}",
+            "idempotency-key": key,
+            "content-length": str(size_bytes),
+        }
+        try:
+            with open_connection(self._hub.url(), 120) as connection:
+                flight.take(connection)
+                connection.request("POST", target, pieces(file, size_bytes), headers)
+                answer = connection.getresponse()
+                status, raw = answer.status, answer.read()
+        except (OSError, http.client.HTTPException, AttributeError) as error:
+            flight.check()
+            raise HubGone(str(error) or type(error).__name__) from error
+        return outcome(status, raw)
+
     def _ask(self, frame: Message, flight: Flight) -> Message:
-        """The hub's answer, tried again over hub restarts with the same key until it is clear that no hub comes."""
+        """The hub's answer to a request."""
+        return self._persist(lambda: self._post(frame, flight), flight)
+
+    def _persist(self, attempt: Callable[[], Message], flight: Flight) -> Message:
+        """The outcome of `attempt`, tried again over hub restarts with the same key until it is clear that no hub comes."""
         until = time.monotonic() + HUB_WAIT_S * 1.5
         renewed = False
         while True:
             self.enter()
             flight.check()
             try:
-                return self._post(frame, flight)
+                return attempt()
             except PermissionError:
                 if renewed:
                     raise

@@ -145,6 +145,7 @@ class BridgeServer(MCPServer[Any]):
             await self._enter(visitor, reader)
         key = next((str(meta[k]) for k in _TOOL_USE_KEYS if meta.get(k)), secrets.token_hex(12))
         desk = Desk(visitor.caller, visitor.name, reader, key, relayed=relayed)
+        desk.uploaded = str(meta["mab/uploaded"]) if "mab/uploaded" in meta else None
         done = meta.get("mab/ack")
         await desk.settle([str(item) for item in done] if isinstance(done, list) else [] if relayed else None, cursor)
         return desk

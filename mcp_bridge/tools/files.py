@@ -17,6 +17,7 @@ from hub.features.files.contract import (
     ReadFile,
     ShareFile,
 )
+from hub.features.messages.contract import PostMessage
 from hub.kernel.files.contract import SharedFile
 from hub.server.parse import build
 from mcp_bridge.desk import PAGE_BYTES, Desk
@@ -31,6 +32,7 @@ class FileArgs(Args):
     room: RoomArg = None
     content: str | None = Field(None, description="put: the text")
     base64: str | None = Field(None, description="put: or any bytes, up to 700 KB")
+    path: str | None = Field(None, description="put: or a file of your project")
     text: str | None = Field(None, description="put: what to say about it")
     version: int | None = None
     offset: int = 0
@@ -43,6 +45,8 @@ async def file(desk: Desk, args: FileArgs) -> Answer:
     room = await desk.room(args.room)
     if args.action == "list":
         return await _list(desk, room, args.file)
+    if args.action == "put" and args.path is not None:
+        return await _announce(desk, room, args)
     if not args.file:
         raise Invalid(f"{args.action} needs file: its name, or its id")
     if args.action == "put":
@@ -64,12 +68,29 @@ async def _list(desk: Desk, room: str, name: str | None) -> Answer:
 
 async def _put(desk: Desk, room: str, name: str, args: FileArgs) -> Answer:
     if args.content is None and args.base64 is None:
-        raise Invalid("put needs content or base64; a file on disk goes by `mcp-bridge files put ROOM PATH`")
+        raise Invalid("put needs content, base64 or path")
     fields = {"room": room, "name": name, "content": args.content, "content_base64": args.base64}
     shared = await desk.call(build(ShareFile, fields | {"text": args.text or f"Shared {name}"}))
+    return _told(shared, shared.message, room)
+
+
+async def _announce(desk: Desk, room: str, args: FileArgs) -> Answer:
+    """Say that a file is here whose bytes the relay sent ahead."""
+    if desk.uploaded is None:
+        raise Invalid(
+            "path works only where `mcp-bridge mcp` runs beside you (stdio): send content or base64, or run "
+            f"`mcp-bridge files put {room} PATH`"
+        )
+    shared = await desk.call(GetFile(room=room, file=desk.uploaded))
+    text = args.text or f"Shared {shared.name}"
+    posted = await desk.call(build(PostMessage, {"room": room, "text": text, "attachments": [shared.id]}))
+    return _told(shared, posted.id, room)
+
+
+def _told(shared: SharedFile, message: str | None, room: str) -> Answer:
     said = "was there already" if shared.unchanged else f"is version {shared.version}, {shared.size_bytes:,} bytes"
-    data = {"file": brief(shared), "message": shared.message}
-    return Answer(data, f"{shared.name} ({shared.id}) {said}; every member of {room} can get it")
+    data = {"file": brief(shared), "message": message}
+    return Answer(data, f"{visible(shared.name)} ({shared.id}) {said}; every member of {room} can get it")
 
 
 async def _get(desk: Desk, room: str, name: str, args: FileArgs) -> Answer:

@@ -16,6 +16,8 @@ TRANSFER: Final = "tests/client/test_transfer.py"
 BROKEN: Final = f"{TRANSFER}::test_a_download_that_breaks_off_goes_on_where_it_stopped"
 COMMANDS: Final = "tests/commands/test_files_command.py"
 CHOSEN: Final = f"{FILES}::test_bytes_shared_again_after_the_collector_chose_them_stay"
+LOCAL: Final = "tests/mcp/test_local_files.py"
+SWAPPED: Final = f"{LOCAL}::test_a_folder_swapped_for_a_link_during_the_walk_is_noticed"
 UPLOADS: Final = "tests/faults/test_uploads.py"
 TWO_HUBS: Final = (
     "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_their_files_and_collect_them_without_taking_any"
@@ -122,5 +124,15 @@ CLAIMS: Final = [
             f"{UPLOADS}::test_a_gibibyte_of_small_uploads_keeps_memory_flat",
             f"{UPLOADS}::test_large_files_going_both_ways_stay_out_of_memory",
         ),
+    ),
+    Claim(
+        "P15-local",
+        "By path an agent shares only ordinary files below declared folders; no link is followed on the way.",
+        (
+            f"{LOCAL}::test_everything_else_is_refused_with_the_reason",
+            SWAPPED,
+            f"{LOCAL}::test_an_agent_shares_a_file_of_its_project_by_path",
+        ),
+        Mutant("mcp_bridge/local_files.py", "_OPEN | os.O_DIRECTORY | _NO_FOLLOW", "_OPEN | os.O_DIRECTORY", SWAPPED),
     ),
 ]

@@ -158,7 +158,8 @@ async def test_many_small_uploads_keep_memory_flat(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 async def test_a_gibibyte_of_small_uploads_keeps_memory_flat(tmp_path: Path) -> None:
     before, after = await keeps_memory_flat(tmp_path, 1024 * MIB)
-    assert after - before < 32 * MIB, f"{before / MIB:.1f} MiB became {after / MIB:.1f} MiB"
+    # SQLite keeps up to 32 MiB of pages for the writer and for the reader, and 36,000 events fill them
+    assert after - before < (64 + 8) * MIB, f"{before / MIB:.1f} MiB became {after / MIB:.1f} MiB"
 
 
 @pytest.mark.timeout(120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import Any
 
@@ -226,3 +227,34 @@ async def test_a_direct_client_joins_the_room_its_header_names_at_its_first_call
     assert (await call(ada, "send", text="x"))["room"] == "build"
     eve = await mcp_room.agent("eve", kind="external", headers={"bridge-room": "../etc"})
     assert "join(room=" in await refused(eve, "send", text="x")
+
+
+async def test_a_direct_client_is_told_that_paths_need_the_relay(mcp_room: Room) -> None:
+    ada = await mcp_room.agent("ada")
+    await call(ada, "join", room="build")
+    text = await refused(ada, "file", action="put", path="/etc/passwd")
+    assert "stdio" in text
+    assert "mcp-bridge files put build PATH" in text
+
+
+async def test_files_are_shown_as_text_pictures_or_links(mcp_room: Room) -> None:
+    ada, ben = await mcp_room.agent("ada"), await mcp_room.agent("ben")
+    for agent in (ada, ben):
+        await call(agent, "join", room="build")
+    await call(ada, "file", action="put", file="long.txt", content="line\n" * 5000)
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 100).decode()
+    await call(ada, "file", action="put", file="plot.png", base64=png)
+    await call(ada, "file", action="put", file="data.zip", base64=base64.b64encode(b"PK\x03\x04" + b"\0" * 9).decode())
+    offset: int | None = 0
+    text = ""
+    while offset is not None:
+        part = await call(ben, "file", action="get", file="long.txt", offset=offset)
+        text, offset = text + part["content"], part.get("next_offset")
+    assert text == "line\n" * 5000
+    picture: Any = (await ben.call_tool("file", {"action": "get", "file": "plot.png"})).content[1]
+    assert (picture.type, picture.data, picture.mime_type) == ("image", png, "image/png")
+    link: Any = (await ben.call_tool("file", {"action": "get", "file": "data.zip"})).content[1]
+    assert (link.type, link.mime_type, link.size) == ("resource_link", "application/zip", 13)
+    assert "no files" not in str(await call(ben, "file", action="list"))
+    assert "did you mean 'plot.png'" in await refused(ben, "file", action="get", file="plots.png")
+    assert "needs file" in await refused(ben, "file", action="get")
