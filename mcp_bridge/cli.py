@@ -26,6 +26,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "proposals": ("mcp_bridge.commands.proposals:proposals", "Open, vote on and close decisions."),
     "board": ("mcp_bridge.commands.board:board", "A room's board: cards, who does what, what comes next."),
     "queues": ("mcp_bridge.commands.queues:queues", "Hand out work, do it, look after queues."),
+    "decisions": ("mcp_bridge.commands.decisions:decisions", "What was decided, when and by whom; export it."),
+    "discuss": ("mcp_bridge.commands.decisions:discuss", "Argue, criticise, suggest; accept an answer."),
     "reservations": ("mcp_bridge.commands.reservations:reservations", "Hold paths before editing them."),
     "guard": ("mcp_bridge.commands.guard:guard", "Keep commits off files that others hold."),
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),

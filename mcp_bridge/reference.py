@@ -111,7 +111,7 @@ def _tools() -> str:
 
 
 def _commands() -> str:
-    context = click.Context(cli, info_name="mcp-bridge")
+    context = click.Context(cli, info_name="mcp-bridge", **cli.context_settings)  # as a user meets it
     parts = [f"# Commands\n\n```\n{cli.get_help(context)}\n```\n"]
     for name in COMMANDS:
         command = cli.get_command(context, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -13,6 +14,7 @@ from mcp_types import Resource
 from hub.core.caller import Caller
 from hub.core.errors import HubError, NotFound
 from hub.core.operation import Request, Result
+from hub.features.discussion.contract import ListDecisions
 from hub.features.files.contract import MOST_READ_BYTES, FilePart, ListFiles, ReadFile
 from hub.features.kanban.contract import GetBoard
 from hub.features.messages.contract import GetMessage
@@ -78,15 +80,7 @@ def add_resources(server: BridgeServer) -> None:
         """Columns and cards."""
         return _json(await answer(context, GetBoard(room=room)))
 
-    @server.resource("room://{room}/proposals", mime_type=JSON, title="A room's proposals")
-    async def room_proposals(room: str, context: Context[Any, Any]) -> str:
-        """The open proposals with their ballots so far."""
-        return _json(await answer(context, ListProposals(room=room, open=True)))
-
-    @server.resource("room://{room}/reservations", mime_type=JSON, title="A room's reservations")
-    async def room_reservations(room: str, context: Context[Any, Any]) -> str:
-        """Which paths who holds now."""
-        return _json(await answer(context, ListReservations(room=room)))
+    _add_deciding(server, answer)
 
     @server.resource("room://{room}/messages/{message}", mime_type=JSON, title="A message")
     async def room_message(room: str, message: str, context: Context[Any, Any]) -> str:
@@ -103,6 +97,25 @@ def add_resources(server: BridgeServer) -> None:
     async def room_file(room: str, file: str, context: Context[Any, Any]) -> bytes:
         """The bytes of a file, by id or name."""
         return await file_bytes((await server.desk(context)).caller, room, file)
+
+
+def _add_deciding(server: BridgeServer, answer: Callable[..., Awaitable[Result]]) -> None:
+    """Register the resources of what a room decides and who holds which files."""
+
+    @server.resource("room://{room}/proposals", mime_type=JSON, title="A room's proposals")
+    async def room_proposals(room: str, context: Context[Any, Any]) -> str:
+        """The open proposals with their ballots so far."""
+        return _json(await answer(context, ListProposals(room=room, open=True)))
+
+    @server.resource("room://{room}/decisions", mime_type=JSON, title="A room's decisions")
+    async def room_decisions(room: str, context: Context[Any, Any]) -> str:
+        """What was decided, when and by whom, newest first."""
+        return _json(await answer(context, ListDecisions(room=room)))
+
+    @server.resource("room://{room}/reservations", mime_type=JSON, title="A room's reservations")
+    async def room_reservations(room: str, context: Context[Any, Any]) -> str:
+        """Which paths who holds now."""
+        return _json(await answer(context, ListReservations(room=room)))
 
 
 async def file_bytes(caller: Caller, room: str, file: str) -> bytes:

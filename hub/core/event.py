@@ -20,6 +20,17 @@ EVENT_TYPES: dict[str, type[EventBody]] = {}
 Tombstone = Literal["redacted", "expired", "purged"]
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What an event decides, for the register of decisions. `agents` are the ids of who decided; none: its actor."""
+
+    what: str
+    outcome: str
+    agents: tuple[int, ...] = ()
+    about: str | None = None
+    links: tuple[str, ...] = ()
+
+
 class EventBody(Model):
     """Base of all event bodies; subclasses set `type`, for example `message.posted`."""
 
@@ -56,6 +67,10 @@ class EventBody(Model):
     def notice(self) -> str:
         """One line for the notice's text."""
         return self.type
+
+    def decides(self) -> Decided | None:
+        """What this event decides, if it does: a line in the room's register."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ ALL = [
     "hub.features.runs",
     "hub.features.files",
     "hub.features.reservations",
+    "hub.features.discussion",
 ]
 
 

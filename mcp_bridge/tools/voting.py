@@ -23,6 +23,7 @@ from hub.kernel.rooms.contract import Room
 from mcp_bridge.briefing import cut
 from mcp_bridge.desk import Desk
 from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
+from mcp_bridge.tools.discussing import DISCUSSED, discuss, remarks_on
 from mcp_bridge.tools.rooms import BRIEFERS
 
 
@@ -61,24 +62,35 @@ async def propose(desk: Desk, args: ProposeArgs) -> Answer:
 
 
 class VoteArgs(Args):
-    proposal: str | None = Field(None, description="id; without: the open ones")
-    choice: str | list[str] | None = Field(None, description="an option, abstain, veto; a list, best first, if ranked")
+    proposal: str | None = Field(None, description="id; none: the open ones")
+    choice: str | list[str] | None = Field(
+        None, description="an option, abstain, veto; ranked: a list; argue: pro, con; critique: minor, major, blocking"
+    )
     reason: str = ""
-    action: Literal["cast", "see", "close", "withdraw", "amend", "accept"] = "cast"
+    action: Literal[
+        "cast", "see", "close", "withdraw", "amend", "accept", "argue", "critique", "suggest", "resolve", "decisions",
+        "record",
+    ] = "cast"  # fmt: skip
     room: RoomArg = None
-    text: str | None = Field(None, description="amend: the new title")
-    amendment: str | None = Field(None, description="accept: its id")
+    text: str | None = Field(None, description="of amend, argue, critique, suggest, record")
+    amendment: str | None = Field(None, description="or answer to accept, or critique to resolve")
 
 
 @tool("Vote", {"proposals": "array", "id": "string", "state": "string", "outcome": "string", "arithmetic": "object"})
 async def vote(desk: Desk, args: VoteArgs) -> Answer:
-    """Cast or change a ballot, see a tally or the open proposals, close, withdraw, amend, accept an amendment."""
+    """Cast or change a ballot, see a tally or the open proposals; discuss one; accept an answer to your question; read
+    and record decisions."""
     room = await desk.room(args.room)
+    if args.action in DISCUSSED or (args.amendment or "").startswith("m"):
+        return await discuss(desk, args, room)
     if args.proposal is None:
         found = (await desk.call(ListProposals(room=room, open=True))).items
         shown = [brief_proposal(p) for p in found]
         return Answer({"proposals": shown}, "\n".join(map(_line, found)) or "nothing is open", peer_text=bool(found))
-    return _answer(await desk.call(_request(args, room, args.proposal)))
+    answer = _answer(await desk.call(_request(args, room, args.proposal)))
+    if args.action != "see":
+        return answer
+    return Answer(answer.data | await remarks_on(desk, room, args.proposal), answer.text, answer.peer_text)
 
 
 def _request(args: VoteArgs, room: str, proposal: str) -> Any:

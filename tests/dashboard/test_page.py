@@ -58,6 +58,10 @@ async def test_a_person_signs_in_reads_live_and_writes(served: Served, page: Pag
         await expect(page.locator("#messages")).to_contain_text("from the page", timeout=5000)
         texts = [m["text"] for m in (await http.get("/v1/rooms/build/messages")).json()["items"]]
         assert texts[-1] == "from the page"
+        await http.post("/v1/rooms/build/decisions", json={"what": "<b>Port</b> 7411."})
+        await expect(page.locator("#decisions li")).to_have_text("<b>Port</b> 7411.", timeout=5000)
+        await page.click("#rooms button")
+        await expect(page.locator("#decisions li")).to_have_count(1, timeout=5000)
         await http.post("/v1/rooms", json={"room": "later"})
         await expect(page.locator("#rooms")).to_contain_text("later", timeout=5000)
     assert errors == []

@@ -115,6 +115,7 @@ class Stage:
         self.served = served
         self.surface = surface
         self._stack = stack
+        self.caller: dict[int, HubClient] = {}  # id of a hand -> a client of the same agent, to set a scene
 
     async def person(self, name: str, room: str = "build", kind: Kind = "code") -> Hand:
         """A new agent, already in the room."""
@@ -123,6 +124,11 @@ class Stage:
         assert token is not None
         client = await self._stack.enter_async_context(HubClient(self.served.url, token))
         await client.call(JoinRoom(room=room, create=True))
+        hand = await self._hand(client, token)
+        self.caller[id(hand)] = client
+        return hand
+
+    async def _hand(self, client: HubClient, token: str) -> Hand:
         if self.surface == "client":
             return ByClient(client)
         if self.surface == "cli":

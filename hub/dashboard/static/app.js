@@ -75,6 +75,22 @@ async function enter(name) {
   show(came);
   el("members").replaceChildren(...members.items.map(memberLine));
   el("messages").scrollTop = el("messages").scrollHeight;
+  listDecisions(name);
+}
+
+/** @param {string} name */
+async function listDecisions(name) {
+  const page = await api(`/v1/rooms/${name}/decisions?current=true&limit=20`);
+  if (room === name) el("decisions").replaceChildren(...page.items.map(decisionLine));
+}
+
+/** @param {any} decision */
+function decisionLine(decision) {
+  const li = document.createElement("li");
+  const outcome = decision.outcome === "recorded" ? "" : `: ${decision.outcome}`;
+  li.textContent = `${decision.what}${outcome}`;
+  li.title = `${decision.at.slice(0, 10)}, by ${decision.by.join(", ")}`;
+  return li;
 }
 
 /** @param {any} member */
@@ -116,6 +132,7 @@ function show(events) {
   list.append(...mine.map(eventLine));
   while (list.childElementCount > shown) list.firstElementChild?.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
+  if (mine.some((event) => ["proposal.closed", "decision.recorded"].includes(event.type)) && room) listDecisions(room);
   if (mine.some((event) => event.type.startsWith("member.")) && room) {
     api(`/v1/rooms/${room}/members`).then((page) => el("members").replaceChildren(...page.items.map(memberLine)));
   }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hub.core.event import EventBody
+from hub.core.event import Decided, EventBody
 from hub.core.model import Model
 from hub.core.names import AgentName, RoomName, make_id
 from hub.core.operation import AnyOperation, Operation, Request, Result
@@ -258,6 +258,8 @@ class ProposalClosed(EventBody):
     arithmetic: dict[str, Any] = Field(default_factory=dict)
     title: str = ""
     voters: tuple[int, ...] = ()
+    cast_by: tuple[int, ...] = ()
+    links: tuple[str, ...] = Field(default=(), description="Ids of messages and other things its text names.")
 
     def concerns(self) -> tuple[int, ...]:
         return self.voters
@@ -268,3 +270,9 @@ class ProposalClosed(EventBody):
     def notice(self) -> str:
         won = f": {self.outcome}" if self.outcome else ""
         return f"{self.title}: {self.state}{won}"
+
+    def decides(self) -> Decided | None:
+        if self.state not in ("approved", "rejected", "decided", "vetoed"):
+            return None
+        outcome = self.outcome if self.state == "decided" and self.outcome else self.state
+        return Decided(self.title, outcome, self.cast_by, self.proposal, self.links)

@@ -103,6 +103,8 @@ def verdict(loaded: Loaded, ballots: dict[int, rules.Choice]) -> ProposalClosed:
         arithmetic=found.arithmetic,
         title=loaded.title,
         voters=loaded.voters,
+        cast_by=tuple(ballots),
+        links=rules.named(f"{loaded.title} {loaded.body}"),
     )
 
 

@@ -8,6 +8,7 @@ which they differ; still equal, the one listed last.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,6 +73,14 @@ def check_choice(question: Question, agent: int, choice: Choice) -> Choice:
     if len(set(picks)) != len(picks):
         raise Invalid("an option stands twice in the ranking")
     return picks if ranked else picks[0]
+
+
+_ID = re.compile(r"\b[cdfmp][0-9a-z]{1,12}-[0-9a-z]{1,12}\b")
+
+
+def named(text: str) -> tuple[str, ...]:
+    """Ids of messages, files, cards, decisions and proposals that a text names, in order, at most 20."""
+    return tuple(dict.fromkeys(_ID.findall(text)))[:20]
 
 
 def exact(share: float) -> Fraction:
