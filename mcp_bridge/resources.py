@@ -18,6 +18,7 @@ from hub.features.discussion.contract import ListDecisions
 from hub.features.files.contract import MOST_READ_BYTES, FilePart, ListFiles, ReadFile
 from hub.features.kanban.contract import GetBoard
 from hub.features.messages.contract import GetMessage
+from hub.features.queues.contract import GetQueue, ListWorkers
 from hub.features.reservations.contract import ListReservations
 from hub.features.voting.contract import ListProposals
 from hub.kernel.inbox.contract import Inbox, ReadEvents, ReadInbox
@@ -81,6 +82,7 @@ def add_resources(server: BridgeServer) -> None:
         return _json(await answer(context, GetBoard(room=room)))
 
     _add_deciding(server, answer)
+    _add_queues(server, answer)
 
     @server.resource("room://{room}/messages/{message}", mime_type=JSON, title="A message")
     async def room_message(room: str, message: str, context: Context[Any, Any]) -> str:
@@ -138,3 +140,16 @@ async def file_bytes(caller: Caller, room: str, file: str) -> bytes:
 
 def _json(result: Result) -> str:
     return result.model_dump_json(by_alias=True)
+
+
+def _add_queues(server: BridgeServer, answer: Callable[[Context[Any, Any], Request[Any]], Awaitable[Any]]) -> None:
+    """Register the resource of a queue."""
+
+    @server.resource("queue://{queue}", mime_type=JSON, title="A queue")
+    async def queue_state(queue: str, context: Context[Any, Any]) -> str:
+        """How much waits, who works, what died."""
+        found = await answer(context, GetQueue(queue=queue))
+        workers = await answer(context, ListWorkers(queue=queue))
+        return orjson.dumps(
+            {**found.model_dump(mode="json"), "workers": workers.model_dump(mode="json")["items"]}
+        ).decode()

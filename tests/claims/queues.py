@@ -8,6 +8,9 @@ from tests.claims.claim import Claim, Mutant
 
 QUEUES: Final = "tests/features/queues/test_queues.py"
 HISTORY: Final = "tests/features/queues/test_history.py::test_every_history_agrees_with_the_model"
+PUSHED: Final = (
+    "tests/features/queues/test_history.py::test_no_history_of_a_push_queue_loses_a_task_or_overloads_a_worker"
+)
 LATE: Final = f"{QUEUES}::test_a_dead_workers_task_goes_on_elsewhere_and_its_late_answer_is_refused"
 CLOCK: Final = f"{QUEUES}::test_within_a_second_the_clock_returns_lapsed_tasks_and_wakes_who_waits"
 IN_LINE: Final = f"{QUEUES}::test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting"
@@ -116,5 +119,26 @@ CLAIMS: Final = [
             KILLED,
             f"{FANOUT}::test_a_list_becomes_outcomes_with_bounded_concurrency_and_partial_failure",
         ),
+    ),
+    Claim(
+        "P7-capacity",
+        "No worker of a push queue ever has more tasks than its capacity, and no history loses a task.",
+        (PUSHED,),
+        Mutant(
+            "hub/features/queues/workers.py",
+            "[after if worker.agent == after.agent else",
+            "[worker if worker.agent == after.agent else",
+            PUSHED,
+        ),
+    ),
+    Claim(
+        "P1-tasks",
+        "kill -9 of the hub under load loses no task and accepts no result twice.",
+        ("tests/faults/test_kill_queues.py::test_kills_lose_no_task_and_accept_no_result_twice",),
+    ),
+    Claim(
+        "P7-hubs",
+        "Several hubs over one PostgreSQL share a queue: a task wakes a worker wherever it waits, and is done once.",
+        ("tests/storage/test_hub_on_postgres.py::test_two_hubs_share_a_queue_and_each_task_is_done_once",),
     ),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from hub.features.files.contract import DeleteFile, ReadFile
 from hub.features.jobs.contract import SubmitJob
 from hub.features.kanban.contract import AddCard, CommentCard
 from hub.features.messages.contract import EditMessage, PostDirect, PostMessage, RedactMessage
+from hub.features.queues.contract import AckTask, ClaimTasks, CollectTasks, CreateQueue, EnqueueTask, SetWorker
 from hub.features.voting.contract import OpenProposal
 from hub.kernel.files.collect import forget_unneeded
 from hub.kernel.files.contract import RoomFull
@@ -29,6 +31,7 @@ from tests.log.test_rebuild import random_history, same_after_rebuild
 from tests.storage.test_conformance import fresh_database
 from tests.support.hubs import TestHub, running_hub
 from tests.support.postgres import postgres_server
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 
@@ -84,6 +87,44 @@ async def test_a_message_sent_through_one_hub_wakes_a_reader_at_another(tmp_path
         await ada.call(PostMessage(room="build", text="over there"))
         async with asyncio.timeout(5):
             assert [m.text for m in (await waiting).messages] == ["over there"]
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+async def test_two_hubs_share_a_queue_and_each_task_is_done_once(tmp_path: Path, server: str, mode: str) -> None:
+    """A dispatcher at one hub, workers in line at the other, or assigned at both: a task wakes one, wherever it is."""
+    url = await fresh_database(server)
+    async with (
+        running_hub(tmp_path / "a", store=PostgresStore(url)) as first,
+        running_hub(tmp_path / "b", store=PostgresStore(url)) as second,
+    ):
+        boss = await first.agent("boss")
+        await boss.call(CreateQueue.model_validate({"queue": "work", "open_to": "all", "mode": mode}))
+        done: list[tuple[str, int]] = []
+
+        async def work(name: str, worker: Any) -> None:
+            while True:
+                for task in (await worker.call(ClaimTasks(queue="work", wait_s=50))).items:
+                    await worker.call(AckTask(task=task.id, lease_token=task.lease_token or "", result=name))
+                    done.append((name, task.body))
+
+        workers: dict[str, Any] = {}
+        for number, hub in enumerate((first, second, first, second) if mode == "push" else (second, second)):
+            await first.agent(f"w{number}")
+            principal = await hub.app.authenticator.authenticate(first.tokens[f"w{number}"])
+            workers[f"w{number}"] = LocalCaller(hub.app.dispatch, principal)
+            await workers[f"w{number}"].call(SetWorker(queue="work", agent="me", capacity=3))
+        tasks = [asyncio.create_task(work(name, worker)) for name, worker in workers.items()]
+        try:
+            sent = [(await boss.call(EnqueueTask(queue="work", body=number))).id for number in range(40)]
+            await eventually(lambda: len(done) == 40, within_s=20)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert sorted(body for _, body in done) == list(range(40))
+        assert {name for name, _ in done} & {"w1", "w3"}, "workers of the other hub got some"
+        states = (await boss.call(CollectTasks(tasks=tuple(sent)))).items
+        assert {task.id: task.result for task in states} == {sent[body]: name for name, body in done}
 
 
 async def test_a_job_is_claimed_submitted_and_finished_the_same(tmp_path: Path, server: str) -> None:

@@ -35,6 +35,10 @@ class MemoryHub:
         self._noise += 1
         return bytes((self._noise * 0x9E3779B97F4A7C15 % 256**count).to_bytes(count, "big"))
 
+    def reset_noise(self) -> None:
+        """Start the bytes over, so that one history does not depend on the one before."""
+        self._noise = 0
+
     def call(self, agent: int) -> Call:
         person = Principal(agent=agent, name=f"agent-{agent}", kind="script", scopes=ALL_SCOPES, owner=1)
         return Call(person, self.now_ms, self.random, lambda _agent: ("online", "poll"))

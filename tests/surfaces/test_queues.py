@@ -229,6 +229,9 @@ async def test_an_agent_joins_and_leaves_a_push_queue_through_mcp(served: Served
         client = worker._client
         await call(client, "task", action="join", queue="pushed")
         assert (await local.call(c.EnqueueTask(queue="pushed", body=1))).worker == "worker"
+        shown = (await client.read_resource("queue://pushed")).contents[0]
+        state = json.loads(getattr(shown, "text", ""))
+        assert (state["open"], state["workers"][0]["agent"], state["workers"][0]["load"]) == (1, "worker", 1)
         assert (await worker.take("pushed")) is not None
         await call(client, "task", action="leave", queue="pushed")
         assert (await local.call(c.ListWorkers(queue="pushed"))).items == ()

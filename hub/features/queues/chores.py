@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.core.call import Call
-from hub.features.queues.tasks import load_queue
+from hub.features.queues.tasks import load_queue, unassigned_tasks
 from hub.features.queues.workers import assign_ready, settle_due
 from hub.log.log import hold
 from hub.storage.interface import Tx
@@ -33,6 +33,8 @@ def return_due(tx: Tx, call: Call) -> bool:
 def assign_waiting(tx: Tx, call: Call) -> bool:
     """Give what waits in push queues to workers that came back: a breaker half open, a heartbeat."""
     for row in tx.rows("select log from queue where mode = 'push' and open_tasks > 0 and paused = 0 order by log"):
+        if not unassigned_tasks(tx, call, row[0], 1):
+            continue
         hold(tx, row[0])
         queue = load_queue(tx, row[0])
         assert queue is not None, "it was there a moment ago"

@@ -24,7 +24,7 @@ from hub.features.queues.tasks import (
 from hub.log.log import agent_name, load_stream
 from hub.storage.interface import Tx
 
-ALIVE_MS: Final = 45_000
+ALIVE_MS: Final = 60_000  # longer than a claim waits: a worker in line at another hub lives
 _LOOK_AHEAD: Final = 1000  # tasks looked at for `sticky`, whose next one may have to wait for its worker
 
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hub.features.queues import contract as c
-from hub.features.queues.rules import SLACK_MS, LeaseLost, TaskFinished
+from hub.features.queues.rules import SLACK_MS, LeaseLost, NotAWorker, TaskFinished
 from hub.features.queues.tasks import load_queue
-from hub.features.queues.workers import settle_due
+from hub.features.queues.workers import assign_ready, settle_due
 from tests.support.memory import MemoryHub
 
 BOSS, WORKERS = 1, (2, 3, 4)
@@ -229,5 +237,124 @@ def test_every_history_agrees_with_the_model() -> None:
             deadline=None,
             derandomize=False,
             suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+class PushHistory(RuleBasedStateMachine):
+    """Any history of a push queue: nobody holds more than its capacity or what is not its own, and nothing is lost."""
+
+    leases = Bundle("push leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not HUB:
+            HUB.append(MemoryHub())
+        self.hub = HUB[0]
+        self.name = f"p{len(HUB)}"
+        self.hub.reset_noise()
+        HUB.append(self.hub)
+        self.done: set[str] = set()
+        self.sent: list[str] = []
+        self.capacity = dict.fromkeys(WORKERS, 0)
+        self.most = dict.fromkeys(WORKERS, 0)  # a capacity that shrinks takes nothing back
+
+    @initialize(strategy=st.sampled_from(get_args(c.Strategy)))
+    def make(self, strategy: Any) -> None:
+        made = c.CreateQueue(queue=self.name, open_to="all", mode="push", strategy=strategy, max_attempts=100)
+        self.hub.run(BOSS, made)
+        self.log = self.hub.tx.row("select max(log) from queue")[0]  # type: ignore[index]
+        self.register(WORKERS[0], 2)
+
+    @rule(by=worker, capacity=st.integers(1, 3))
+    def register(self, by: int, capacity: int) -> None:
+        self.hub.run(by, c.SetWorker(queue=self.name, agent="me", capacity=capacity))
+        self.capacity[by] = capacity
+        self.most[by] = max(self.most[by], capacity)
+
+    @rule(by=worker)
+    def leave(self, by: int) -> None:
+        self.hub.run(by, c.RemoveWorker(queue=self.name, agent="me"))
+        self.capacity[by] = 0
+
+    @rule(group=st.sampled_from([None, None, "a"]), key=st.sampled_from(["k", "l", "m"]))
+    def enqueue(self, group: str | None, key: str) -> None:
+        self.sent.append(self.hub.run(BOSS, c.EnqueueTask(queue=self.name, body=1, group=group, key=key)).id)
+
+    @rule(seconds=st.sampled_from([1, 6, 11, 40]))
+    def time_passes(self, seconds: int) -> None:
+        self.hub.now_ms += seconds * 1000
+        self.clockwork()
+
+    def clockwork(self) -> None:
+        queue = load_queue(self.hub.tx, self.log)
+        assert queue is not None
+        settle_due(self.hub.tx, self.hub.call(0), queue, 1000)
+        assign_ready(self.hub.tx, self.hub.call(0), queue)
+        self.hub.tx.keep()
+
+    @rule(target=leases, by=worker)
+    def claim(self, by: int) -> Any:
+        if not self.capacity[by]:
+            with pytest.raises(NotAWorker):
+                self.hub.run(by, c.ClaimTasks(queue=self.name))
+            return None
+        items = self.hub.run(by, c.ClaimTasks(queue=self.name, lease_s=10)).items
+        for task in items:
+            assert task.id not in self.done
+        return (by, items[0].id, items[0].lease_token, self.hub.now_ms + 10_000) if items else None
+
+    @rule(lease=leases, ok=st.booleans())
+    def end(self, lease: Any, ok: bool) -> None:
+        assume(lease is not None)
+        by, name, token, until = lease
+        asked: Any = c.AckTask if ok else c.NackTask
+        fields = {} if ok else {"delay_s": 0}
+        try:
+            self.hub.run(by, asked(task=name, lease_token=token, **fields))
+        except LeaseLost:
+            return
+        assert self.hub.now_ms < until, "accepted after its lease"
+        assert name not in self.done, "accepted twice"
+        if ok:
+            self.done.add(name)
+
+    @invariant()
+    def nobody_has_more_than_fits_and_each_task_is_somewhere(self) -> None:
+        if not self.sent:
+            return
+        busy = self.hub.tx.rows(
+            "select agent, count(*) from lease where log = :log and until > :now group by agent",
+            log=self.log,
+            now=self.hub.now_ms,
+        )
+        assert all(row[1] <= self.most[row[0]] for row in busy)
+        states = {name: self.hub.run(BOSS, c.GetTask(task=name)).state for name in self.sent}
+        assert {name for name, state in states.items() if state == "done"} == self.done
+        assert set(states.values()) <= {"open", "done"}
+
+    def teardown(self) -> None:
+        """Whatever happened: one working worker finishes all of it."""
+        if not self.sent:
+            return
+        self.register(WORKERS[0], 3)
+        for by in WORKERS[1:]:
+            self.leave(by)
+        for _ in range(200):
+            self.hub.now_ms += 301_000  # leases, pauses and breakers are over
+            self.clockwork()
+            for task in self.hub.run(WORKERS[0], c.ClaimTasks(queue=self.name, max=10)).items:
+                self.hub.run(WORKERS[0], c.AckTask(task=task.id, lease_token=task.lease_token or ""))
+                self.done.add(task.id)
+            if len(self.done) == len(self.sent):
+                return
+        raise AssertionError(f"lost: {set(self.sent) - self.done}")
+
+
+def test_no_history_of_a_push_queue_loses_a_task_or_overloads_a_worker() -> None:
+    run_state_machine_as_test(
+        PushHistory,
+        settings=settings(
+            max_examples=300, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

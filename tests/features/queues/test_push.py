@@ -144,7 +144,7 @@ async def test_sticky_keys_stay_with_their_worker_until_it_is_removed(hub: TestH
 
 async def test_a_worker_without_a_sign_of_life_gets_nothing_until_it_is_back(hub: TestHub) -> None:
     boss, (one, two) = await crew(hub, capacity=10)
-    hub.clock.advance(60)
+    hub.clock.advance(61)
     assert (await send(boss, "kept")).worker is None, "both are silent for a minute"
     assert [task.body for task in await mine(two)] == ["kept"]
     assert (await send(boss)).worker == "w2"
