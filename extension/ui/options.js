@@ -43,6 +43,7 @@ el("options").onsubmit = async (/** @type {Event} */ event) => {
 };
 
 const view = await refresh();
+if (view.url) el("url").value = view.url;
 el("perHour").value = view.options.autoPerHour;
 el("pinned").value = view.options.pinned;
 el("selectors").value = view.options.selectors;

@@ -31,10 +31,11 @@ function show(view) {
 
 /** Whoever works by keyboard stays where they were. @param {HTMLElement} within @param {() => void} redraw */
 function keepingFocus(within, redraw) {
-  const all = () => [...within.querySelectorAll("button, input, select")];
-  const place = all().indexOf(/** @type {Element} */ (document.activeElement));
+  const named = (/** @type {Element | null} */ e) => (e?.closest("label") ?? e)?.textContent ?? "";
+  const before = within.contains(document.activeElement) ? named(document.activeElement) : null;
   redraw();
-  if (place >= 0) /** @type {HTMLElement | undefined} */ (all()[place])?.focus();
+  const same = [...within.querySelectorAll("button, input, select")].find((e) => named(e) === before);
+  if (before !== null) /** @type {HTMLElement | undefined} */ (same)?.focus();
 }
 
 function notJoined() {

@@ -55,7 +55,7 @@ export class Bridge {
 
   /** @param {any[]} events */
   personEvents(events) {
-    for (const panel of this.panels) panel.postMessage({ type: "events", events: events.slice(-KEPT_EVENTS) });
+    this.tell({ type: "events", events: events.slice(-KEPT_EVENTS) }, [...this.panels]);
     if (!this.panels.size) {
       this.unread += events.filter((e) => e.type === "message.posted" && Date.parse(e.at) > this.began).length;
       this.changed();
@@ -202,10 +202,22 @@ export class Bridge {
     this.notice = /** @type {any} */ (setTimeout(() => void this.show(), 50));
   }
 
+  /** @param {any} message @param {chrome.runtime.Port[]} pages */
+  tell(message, pages) {
+    for (const page of pages) {
+      try {
+        page.postMessage(message);
+      } catch { // closed, and its event has not come yet
+        this.panels.delete(page);
+        this.views.delete(page);
+      }
+    }
+  }
+
   async show() {
     const view = await this.view();
     const shown = JSON.stringify(view);
-    if (shown !== this.shown) for (const page of [...this.panels, ...this.views]) page.postMessage({ type: "view", view });
+    if (shown !== this.shown) this.tell({ type: "view", view }, [...this.panels, ...this.views]);
     this.shown = shown;
     const waiting = view.tabs.filter((tab) => tab.job?.pending.startsWith("waiting for a person")).length;
     const text = waiting ? String(waiting) : this.unread ? (this.unread > 99 ? "99+" : String(this.unread)) : "";

@@ -33,7 +33,7 @@ def flags(extension: Path, site: Site) -> list[str]:
     return [
         f"--disable-extensions-except={extension}",
         f"--load-extension={extension}",
-        f"--host-resolver-rules=MAP claude.ai:443 127.0.0.1:{site.port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"--host-resolver-rules=MAP claude.ai:443 127.0.0.1:{site.port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
         f"--ip-address-space-overrides=127.0.0.1:{site.port}=public",
         "--ignore-certificate-errors",
         "--disable-quic",

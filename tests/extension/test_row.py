@@ -1,0 +1,137 @@
+"""Prompts in a row while things die at random: none lost, none doubled, none answered with another's answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import signal
+
+import pytest
+
+from tests.extension.conftest import ID, Rig
+from tests.extension.site import Reply
+from tests.extension.test_trouble import kill_worker, outcome
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+FAULTS = ("none", "none", "none", "worker", "hub", "update", "reload", "stop", "limit", "pause", "leave conversation")
+UNKNOWN = {"navigated-away", "page-reloaded", "no-trace"}
+
+
+class Row:
+    """Asks one question after the other with a fault in each, and keeps what must hold."""
+
+    def __init__(self, rig: Rig, name: str, seed: int) -> None:
+        self.rig, self.name = rig, name
+        self.dice = random.Random(seed)
+        self.asked: dict[str, str] = {}
+        self.faults: list[str] = []
+
+    async def run(self, count: int) -> None:
+        begun = len(self.faults)
+        for number in range(begun, begun + count):
+            await self.one(number, self.dice.choice(FAULTS))
+
+    async def one(self, number: int, fault: str) -> None:
+        text, go = f"question number {number}.", asyncio.Event()
+        self.faults.append(fault)
+        pause: list[str | float | asyncio.Event] = [0.8] if fault == "pause" else [go]
+        status = 429 if fault == "limit" else 200
+        self.rig.site.answer = lambda prompt: Reply([f"to {prompt} ", *pause, "the end"], status=status)
+        question = await self.rig.ask(text, to=self.name)
+        self.asked[question] = text
+        await eventually(
+            lambda: text in self.rig.site.prompts, within_s=30, what=f"{text} is sent ({self.faults[-3:]})"
+        )
+        await self.strike(fault)
+        go.set()
+        answer = await self.rig.answer(question, within_s=60)
+        self.check(answer["text"], outcome(answer), fault, text)
+        if fault == "leave conversation":
+            await self.rig.pages[self.name].goto("https://claude.ai/new")
+
+    def check(self, text: str, found: tuple[str, str | None], fault: str, asked: str) -> None:
+        """The right answer, or the error that the fault makes; never another question's answer."""
+        assert set(re.findall(r"question number \d+\.", text)) <= {asked}, (fault, text)
+        if found == ("answered", None):
+            assert fault not in ("limit", "stop", "leave conversation")
+            assert text == f"to {asked} the end"
+        else:
+            wanted = {"limit": {"limit-reached"}, "stop": {"stopped"}}.get(fault, UNKNOWN)
+            assert found[1] in wanted, (fault, found, text)
+            assert fault in ("limit", "stop", "reload", "leave conversation"), (fault, found)
+
+    async def strike(self, fault: str) -> None:
+        rig, page = self.rig, self.rig.pages[self.name]
+        match fault:
+            case "worker":
+                await kill_worker(rig)
+            case "hub":
+                await asyncio.to_thread(rig.world.end, signal.SIGKILL)
+                await asyncio.to_thread(rig.world.start)
+            case "update":
+                await update(rig)
+            case "reload":
+                await page.reload()
+            case "stop":
+                await page.click("button[aria-label='Stop response']")
+            case "leave conversation":
+                await page.evaluate("() => goTo('/new')")
+
+    async def settle(self) -> None:
+        """Nothing came twice, nothing was sent twice, nothing came late."""
+        for question, text in self.asked.items():
+            assert len(await self.rig.answers(question)) == 1, text
+        assert self.rig.site.prompts == list(self.asked.values())
+
+
+async def update(rig: Rig) -> None:
+    """A new version of the extension takes over."""
+    with contextlib.suppress(Exception):
+        await rig.worker.evaluate("() => { setTimeout(() => chrome.runtime.reload(), 20) }")
+    rig.ui = await rig.context.new_page()
+
+    async def back() -> bool:
+        try:
+            await rig.ui.goto(f"chrome-extension://{ID}/ui/pair.html")
+            return any(tab["online"] for tab in (await rig.view())["tabs"])
+        except Exception:
+            return False
+
+    await eventually(back, within_s=40, what="the new version has the tab again")
+
+
+async def heap_mb(rig: Rig, name: str) -> float:
+    """What the tab's page holds, the extension's part included, after garbage is gone."""
+    session = await rig.context.new_cdp_session(rig.pages[name])
+    await session.send("HeapProfiler.collectGarbage")
+    used = (await session.send("Runtime.getHeapUsage"))["usedSize"]
+    await session.detach()
+    return float(used) / 2**20
+
+
+async def kept_chars(rig: Rig) -> int:
+    """Size of what the extension wrote down."""
+    return int(await rig.ui.evaluate("async () => JSON.stringify(await chrome.storage.local.get()).length"))
+
+
+async def test_twenty_prompts_in_a_row_with_random_faults(rig: Rig) -> None:
+    row = Row(rig, await rig.tab(), seed=4)
+    await row.run(20)
+    await row.settle()
+    assert len(set(row.faults)) >= 6, row.faults
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+async def test_two_hundred_prompts_in_a_row_with_random_faults_leave_memory_flat(rig: Rig) -> None:
+    row = Row(rig, await rig.tab(), seed=11)
+    await row.run(40)
+    heap, kept = await heap_mb(rig, row.name), await kept_chars(rig)
+    await row.run(160)
+    await row.settle()
+    grown = await heap_mb(rig, row.name) - heap
+    assert grown < 4, f"the page grew by {grown:.1f} MiB"
+    assert await kept_chars(rig) - kept < 20_000
