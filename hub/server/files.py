@@ -103,7 +103,7 @@ def _may_send(tx: Tx, call: Call, request: ShareFile, size_bytes: int, limits: F
     newest = newest_of(tx, entered.log, request.name)
     maybe_unchanged = newest is not None and newest.size_bytes == size_bytes
     if not maybe_unchanged and not (key and is_kept(tx, call, SHARE, key)):
-        check_quota(tx, entered, size_bytes, limits.room_bytes)
+        check_quota(tx, entered.room, size_bytes, limits.room_bytes)
 
 
 def _announced(headers: dict[bytes, bytes], most_bytes: int) -> int | None:

@@ -26,10 +26,14 @@ _LANGUAGES: Final[dict[str, Language]] = {
 @click.option("--room", required=True, help="The room that sees it; a person must have switched runs on there.")
 @click.option("--language", type=click.Choice(["python", "javascript", "bash"]), help="Default: by the file's ending.")
 @click.option("--timeout-s", type=float, default=10, show_default=True, help="End it after this long (at most 300).")
+@click.option("--file", "files", multiple=True, help="A file of the room to read in /room (repeatable).")
+@click.option(
+    "--save", multiple=True, help="Names in /work to keep as files of the room, like 'plot*.png' (repeatable)."
+)
 @json_option
 @with_client
 async def run(
-    client: HubClient, script: str, room: str, language: Language | None, timeout_s: float, as_json: bool
+    client: HubClient, script: str, room: str, language: Language | None, as_json: bool, **asked: Any
 ) -> None:
     """Run SCRIPT (- for standard input) in the hub's sandbox.
 
@@ -42,7 +46,7 @@ async def run(
     screen = Screen(quiet=as_json)
     follower = asyncio.create_task(screen.follow(client, room))
     await screen.following.wait()
-    started = await client.call(StartRun(room=room, language=spoken, code=code, timeout_s=timeout_s))
+    started = await client.call(StartRun(room=room, language=spoken, code=code, **asked))
     screen.show(started)
     try:
         while not started.settled():
@@ -87,6 +91,10 @@ class Screen:
         self._print("stdout", run.stdout[self._printed["stdout"] :])
         self._print("stderr", run.stderr[self._printed["stderr"] :])
         why = f"ended by the hub: {run.killed_reason}" if run.killed_reason else run.reason
+        for file in run.files:
+            click.echo(f"mcp-bridge: {visible(file.name)} ({file.id}) is version {file.version} in the room", err=True)
+        for left_out in run.not_saved:
+            click.echo(f"mcp-bridge: not saved: {visible(left_out)}", err=True)
         if why or run.exit_code is None:
             click.echo(f"mcp-bridge: the run is {run.state}. {why}".rstrip(), err=True)
 

@@ -12,6 +12,7 @@ from hub.core.errors import Invalid
 from hub.core.visible import visible
 from hub.features.runs.contract import CancelRun, GetRun, Run, StartRun
 from hub.features.runs.rules import SandboxStarting
+from hub.server.parse import build
 from mcp_bridge.desk import Desk
 from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
 
@@ -24,6 +25,8 @@ class RunCodeArgs(Args):
     language: Literal["python", "javascript", "bash"] | None = None
     code: str | None = None
     room: RoomArg = None
+    files: list[str] = Field([], description="the room's files to read in /room")
+    save: list[str] = Field([], description="globs in /work to share with the room")
     timeout_s: float = Field(10, gt=0, le=300)
     run: str | None = Field(None, description="an earlier run's id: see or cancel it")
     action: Literal["run", "cancel"] = "run"
@@ -51,7 +54,8 @@ async def _run(desk: Desk, args: RunCodeArgs, room: str) -> Run:
         return await desk.call(GetRun(room=room, run=args.run, wait_s=args.wait_s))
     if args.language is None or args.code is None:
         raise Invalid("a new run needs language (python, javascript, bash) and code")
-    request = StartRun(room=room, language=args.language, code=args.code, timeout_s=args.timeout_s)
+    asked = args.model_dump(include={"language", "code", "timeout_s", "files", "save"})
+    request = build(StartRun, {"room": room, **asked})
     for _ in range(_TRIES):
         with suppress(SandboxStarting):  # the first run after a start: the test takes a moment
             return await desk.call(request)
@@ -63,6 +67,10 @@ def _brief(run: Run) -> dict[str, Any]:
     """What a model needs: the ends of long outputs, where errors are."""
     data: dict[str, Any] = {"id": run.id, "state": run.state}
     data |= {name: value for name in _SHOWN if (value := getattr(run, name)) not in (None, "")}
+    if run.files:
+        data["files"] = [f"{file.name} ({file.id}, version {file.version})" for file in run.files]
+    if run.not_saved:
+        data["not_saved"] = [visible(why) for why in run.not_saved]
     return data | {"stdout": _end(run.stdout), "stderr": _end(run.stderr)}
 
 

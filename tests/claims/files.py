@@ -18,6 +18,8 @@ COMMANDS: Final = "tests/commands/test_files_command.py"
 CHOSEN: Final = f"{FILES}::test_bytes_shared_again_after_the_collector_chose_them_stay"
 LOCAL: Final = "tests/mcp/test_local_files.py"
 SWAPPED: Final = f"{LOCAL}::test_a_folder_swapped_for_a_link_during_the_walk_is_noticed"
+EXCHANGE: Final = "tests/features/runs/test_exchange.py"
+READS: Final = f"{EXCHANGE}::test_a_run_reads_files_of_the_room_and_leaves_new_versions_of_others"
 UPLOADS: Final = "tests/faults/test_uploads.py"
 TWO_HUBS: Final = (
     "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_their_files_and_collect_them_without_taking_any"
@@ -46,7 +48,7 @@ CLAIMS: Final = [
         "P15-access",
         "Only members of a room reach its files, by content, id, name or attachment.",
         (FOREIGN, f"{BYTES}::test_bytes_need_a_token_a_scope_and_membership"),
-        Mutant("hub/kernel/files/project.py", "or log != entered.log ", "", FOREIGN),
+        Mutant("hub/kernel/files/project.py", " if log == entered.log else None", "", FOREIGN),
     ),
     Claim(
         "P15-names",
@@ -134,5 +136,16 @@ CLAIMS: Final = [
             f"{LOCAL}::test_an_agent_shares_a_file_of_its_project_by_path",
         ),
         Mutant("mcp_bridge/local_files.py", "_OPEN | os.O_DIRECTORY | _NO_FOLLOW", "_OPEN | os.O_DIRECTORY", SWAPPED),
+    ),
+    Claim(
+        "P15-runs",
+        "A run sees the files of its room that it names, read-only, and what it leaves becomes versions of the room's files.",
+        (
+            READS,
+            f"{EXCHANGE}::test_what_cannot_be_kept_is_said_and_leaves_nothing",
+            f"{EXCHANGE}::test_a_run_sees_only_files_of_its_own_room_that_are_still_there",
+            "tests/acceptance/test_csv_to_plot.py::test_one_shares_a_table_the_other_plots_it_and_the_plot_opens",
+        ),
+        Mutant("hub/features/runs/exchange.py", "blob=blob, actor=requester", "blob=blob", READS),
     ),
 ]

@@ -51,7 +51,7 @@ async def bytes_on_disk(hub: Hub, call: Call, request: c.ShareFile) -> AsyncIter
 def share(tx: Tx, call: Call, request: c.ShareFile) -> SharedFile:
     entered = enter_to_write(tx, call, request.room)
     assert request.blob is not None, "the preparer put the bytes on disk"
-    shared = share_file(tx, call, entered, name=request.name, blob=request.blob)
+    shared = share_file(tx, call, entered.room, name=request.name, blob=request.blob)
     if request.text is None:
         return shared
     text = request.text

@@ -16,9 +16,20 @@ Language = Literal["python", "javascript", "bash"]
 Status = Literal["succeeded", "failed", "killed", "cancelled", "interrupted", "unavailable"]
 State = Literal["queued", "running", "succeeded", "failed", "killed", "cancelled", "interrupted", "unavailable"]
 KilledReason = Literal["timeout", "memory", "output", "processes", "disk"]
+FileRef = Annotated[str, Field(min_length=1, max_length=255, description="A file's id, or its name.")]
+Glob = Annotated[str, Field(min_length=1, max_length=255)]
 RunId = Annotated[str, Field(max_length=40)]
 FINAL: Final = frozenset(get_args(Status))
 RUN_LETTER: Final = "r"
+
+
+class RunFile(Model):
+    """A file that a run left and that is now a version in the room."""
+
+    id: str
+    name: str
+    version: int
+    size_bytes: int
 
 
 class Run(Result):
@@ -51,6 +62,8 @@ class Run(Result):
     engine: str | None = None
     memory_enforcement: str | None = None
     network: Literal["none"] = "none"
+    files: tuple[RunFile, ...] = Field(default=(), description="What it left and `save` named, as files of the room.")
+    not_saved: tuple[str, ...] = Field(default=(), description="What was left out, and why.")
 
     def settled(self) -> bool:
         return self.state in FINAL
@@ -65,13 +78,15 @@ class Runs(Result):
 class StartRun(Request[Run]):
     """Run code apart from the machine: no network, nothing of the machine but /usr, limits on everything.
 
-    It starts at once or waits its turn. The working folder /work is empty at first.
+    It starts at once or waits its turn. The working folder /work is empty at first; /room holds `files`, read-only.
     """
 
     room: RoomName
     language: Language
     code: str = Field(min_length=1, max_length=256 * 1024)
     timeout_s: float = Field(default=10, gt=0, le=300, description="Half of it, rounded up, may be processor time.")
+    files: tuple[FileRef, ...] = Field(default=(), max_length=32, description="Files of the room to show in /room.")
+    save: tuple[Glob, ...] = Field(default=(), max_length=16, description="Names in /work to keep as files: plot*.png")
 
 
 class GetRun(Request[Run]):
@@ -103,6 +118,8 @@ class RunRequested(EventBody):
     language: Language
     code: str
     timeout_s: float
+    files: tuple[str, ...] = ()
+    save: tuple[str, ...] = ()
 
     def data(self, at: Placed) -> bytes:
         return orjson.dumps({"id": make_id(RUN_LETTER, at.log, at.seq), **self.model_dump(mode="json")})
@@ -135,6 +152,8 @@ class RunFinished(EventBody):
     engine: str | None = None
     memory_enforcement: str | None = None
     network: Literal["none"] = "none"
+    files: tuple[RunFile, ...] = ()
+    not_saved: tuple[str, ...] = ()
 
     def data(self, at: Placed) -> bytes:
         return orjson.dumps({"id": make_id(RUN_LETTER, at.log, self.run), **self.model_dump(mode="json")})

@@ -9,6 +9,7 @@ from hub.core.call import Call
 from hub.core.errors import Forbidden
 from hub.features.runs import contract as c
 from hub.features.runs import rules
+from hub.features.runs.exchange import named_files
 from hub.features.runs.project import SELECT, TOPIC, find_run, load_live, load_runners, view
 from hub.kernel.rooms.project import enter, enter_to_write, refuse_direct
 from hub.log.handler import handles
@@ -24,8 +25,9 @@ def start_run(tx: Tx, call: Call, request: c.StartRun) -> c.Run:
     runners, live = load_runners(tx, call.now_ms), load_live(tx)
     rules.must_be_possible(runners, request.language)
     rules.admit(live, runners, rules.Live(entered.log, 0, call.agent, request.language))
-    asked = request.model_dump(include={"language", "code", "timeout_s"})
-    placed = append(tx, call, entered.log, c.RunRequested(**asked))
+    files = named_files(tx, entered, request.files)
+    asked = request.model_dump(include={"language", "code", "timeout_s", "save"})
+    placed = append(tx, call, entered.log, c.RunRequested(**asked, files=files))
     start_waiting(tx, call)
     return view(tx, _row(tx, entered.log, placed.seq))
 

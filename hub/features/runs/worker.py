@@ -13,7 +13,7 @@ import math
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 import orjson
@@ -22,6 +22,7 @@ from hub.core.errors import HubError
 from hub.core.names import make_id
 from hub.features.runs import rules
 from hub.features.runs.contract import RUN_LETTER, OutputSignal, RunFinished, RunRequested, Status
+from hub.features.runs.exchange import Saved, keep_files, share_all, show_files
 from hub.features.runs.handlers import finish, refuse_impossible, report_lost
 from hub.features.runs.project import TOPIC, somewhere_on
 from hub.log.log import HUB, load_stream, read_event
@@ -29,7 +30,7 @@ from hub.log.log import load_body as body_of
 from hub.log.tail import Tails
 from hub.log.worker import Host, Worker
 from hub.sandbox.choose import OFF, Engines, engines_for
-from hub.sandbox.engine import Limits, RunResult, RunSpec, SandboxUnavailable, Stream
+from hub.sandbox.engine import Given, Limits, RunResult, RunSpec, SandboxUnavailable, Stream
 from hub.storage.interface import Tx
 
 log = logging.getLogger(__name__)
@@ -151,29 +152,34 @@ class RunWorker:
                 self._stops[stream, seq].set()
 
     async def _execute(self, stream: int, seq: int) -> None:
-        event = await self._outcome(stream, seq)
-        try:
-            await self._insist(lambda tx: _finish(tx, self._host, stream, seq, event), stream)
-        finally:
-            del self._stops[stream, seq]
+        async with AsyncExitStack() as stack:
+            event, saved = await self._outcome(stream, seq, stack)
+            try:
+                await self._insist(lambda tx: _finish(tx, self._host, stream, seq, event, saved), stream)
+            finally:
+                del self._stops[stream, seq]
         log.info("run %s: %s by %s", make_id(RUN_LETTER, stream, seq), event.status, event.engine)
 
-    async def _outcome(self, stream: int, seq: int) -> RunFinished:
+    async def _outcome(self, stream: int, seq: int, stack: AsyncExitStack) -> tuple[RunFinished, Saved]:
+        """The final event, and what the run left: on disk as long as `stack` is open, longer once the room has it."""
         room, requester, started_at, asked = await self._host.store.read(lambda tx: _asked(tx, stream, seq))
         common = {"run": seq, "requester": requester, "started_at_ms": started_at}
         if asked is None:
-            return RunFinished(**common, status="interrupted", reason="its request is not kept any more")
+            return RunFinished(**common, status="interrupted", reason="its request is not kept any more"), Saved()
         output = LiveOutput(self._host.tails, stream, room, make_id(RUN_LETTER, stream, seq))
         try:
-            result = await self.engines.run(_spec(asked), output.hear, self._stops[stream, seq])
-        except SandboxUnavailable as error:
-            return RunFinished(**common, status="unavailable", reason=str(error))
+            given = await show_files(self._host, stream, asked.files, stack)
+            result = await self.engines.run(_spec(asked, given), output.hear, self._stops[stream, seq])
+            saved = await keep_files(self._host, result, stack)
+        except (SandboxUnavailable, HubError) as error:
+            return RunFinished(**common, status="unavailable", reason=str(error)), Saved()
         except Exception as error:  # a bug of ours: the run still gets its end
             log.exception("a run could not be executed")
-            return RunFinished(**common, status="unavailable", reason=f"the hub failed: {type(error).__name__}")
+            reason = f"the hub failed: {type(error).__name__}"
+            return RunFinished(**common, status="unavailable", reason=reason), Saved()
         finally:
             output.close()
-        return RunFinished(**common, **_report(result, asked), status=self._status(result))
+        return RunFinished(**common, **_report(result, asked), status=self._status(result)), saved
 
     def _status(self, result: RunResult) -> Status:
         if result.stopped:
@@ -183,8 +189,13 @@ class RunWorker:
         return "succeeded" if result.exit_code == 0 else "failed"
 
 
-def _finish(tx: Tx, host: Host, stream: int, seq: int, event: RunFinished) -> None:
-    finish(tx, host.system_call(), stream, seq, event)
+def _finish(tx: Tx, host: Host, stream: int, seq: int, event: RunFinished, saved: Saved) -> None:
+    """The end and the files it left, in one transaction."""
+    call = host.system_call()
+    if saved.kept or saved.left_out:
+        files, left_out = share_all(tx, call, stream, event.requester, saved)
+        event = event.model_copy(update={"files": files, "not_saved": left_out})
+    finish(tx, call, stream, seq, event)
 
 
 def _asked(tx: Tx, stream: int, seq: int) -> tuple[str, int, int, RunRequested | None]:
@@ -208,8 +219,8 @@ def _limits(asked: RunRequested) -> Limits:
     return Limits(wall_s=asked.timeout_s, cpu_s=math.ceil(asked.timeout_s / 2))
 
 
-def _spec(asked: RunRequested) -> RunSpec:
-    return RunSpec(asked.language, asked.code, limits=_limits(asked))
+def _spec(asked: RunRequested, given: tuple[Given, ...]) -> RunSpec:
+    return RunSpec(asked.language, asked.code, given, asked.save, _limits(asked))
 
 
 def _report(result: RunResult, asked: RunRequested) -> dict[str, object]:

@@ -98,8 +98,13 @@ def _by_id(tx: Tx, entered: Entered, file: str) -> FileRow | None:
         log, seq = split_id("f", file, SharedFileNotFound)
     except NotFound:
         return None
-    row = tx.row(_SELECT + " where log = :log and seq = :seq", log=entered.log, seq=seq)
-    return None if row is None or log != entered.log else _file(row)
+    return load_file(tx, log, seq) if log == entered.log else None
+
+
+def load_file(tx: Tx, log: int, seq: int) -> FileRow | None:
+    """The version that event `seq` of a room's stream shared, unless it was deleted."""
+    row = tx.row(_SELECT + " where log = :log and seq = :seq", log=log, seq=seq)
+    return None if row is None else _file(row)
 
 
 def _by_name(tx: Tx, entered: Entered, name: str, version: int | None) -> FileRow | None:

@@ -6,18 +6,23 @@ from hub.core.call import Call
 from hub.core.media import StoredBlob, media_type
 from hub.kernel.files.contract import FileShared, RoomFull, SharedFile
 from hub.kernel.files.project import last_version, newest_of, used_bytes, view
-from hub.kernel.rooms.project import Entered
+from hub.kernel.rooms.project import RoomState
 from hub.log.log import append
 from hub.storage.interface import Tx
 
 
-def share_file(tx: Tx, call: Call, entered: Entered, *, name: str, blob: StoredBlob) -> SharedFile:
-    """The next version of `name` with these bytes; the newest one again if it has them already. Raises RoomFull."""
-    log = entered.log
+def share_file(
+    tx: Tx, call: Call, room: RoomState, *, name: str, blob: StoredBlob, actor: int | None = None
+) -> SharedFile:
+    """The next version of `name` with these bytes; the newest one again if it has them already. Raises RoomFull.
+
+    `actor` is who it is from where that is not the caller.
+    """
+    log = room.log
     newest = newest_of(tx, log, name)
     if newest is not None and newest.sha256 == blob.sha256:
         return view(tx, newest, unchanged=True)
-    check_quota(tx, entered, blob.size_bytes, blob.room_bytes)
+    check_quota(tx, room, blob.size_bytes, blob.room_bytes)
     _need(tx, call, blob)
     event = FileShared(
         name=name,
@@ -26,18 +31,18 @@ def share_file(tx: Tx, call: Call, entered: Entered, *, name: str, blob: StoredB
         sha256=blob.sha256,
         media_type=media_type(name, blob.looks),
     )
-    append(tx, call, log, event)
+    append(tx, call, log, event, actor=actor)
     made = newest_of(tx, log, name)
     assert made is not None, "it was projected by the append"
     return view(tx, made)
 
 
-def check_quota(tx: Tx, entered: Entered, size_bytes: int, room_bytes: int) -> None:
+def check_quota(tx: Tx, room: RoomState, size_bytes: int, room_bytes: int) -> None:
     """Raises RoomFull when so much more would be too much."""
-    used = used_bytes(tx, entered.log)
+    used = used_bytes(tx, room.log)
     if used + size_bytes > room_bytes:
         raise RoomFull(
-            f"room {entered.room.name!r} holds {used:,} of {room_bytes:,} bytes of files, so {size_bytes:,} more do "
+            f"room {room.name!r} holds {used:,} of {room_bytes:,} bytes of files, so {size_bytes:,} more do "
             "not fit; delete files nobody needs (files.delete), or use another room",
             used_bytes=used,
             quota_bytes=room_bytes,
