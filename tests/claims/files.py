@@ -22,6 +22,7 @@ EXCHANGE: Final = "tests/features/runs/test_exchange.py"
 READS: Final = f"{EXCHANGE}::test_a_run_reads_files_of_the_room_and_leaves_new_versions_of_others"
 PICTURES: Final = "tests/features/files/test_thumbnails.py"
 BOMBS: Final = f"{PICTURES}::test_bombs_and_broken_images_are_refused_and_the_hub_goes_on"
+RESTORED: Final = "tests/storage/test_maintenance.py::test_files_come_back_with_a_backup_and_an_undone_restore"
 UPLOADS: Final = "tests/faults/test_uploads.py"
 TWO_HUBS: Final = (
     "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_their_files_and_collect_them_without_taking_any"
@@ -163,5 +164,11 @@ CLAIMS: Final = [
         "P15-page",
         "On the live page a dropped file is shared, shown with a small picture, and saved again; its name stays text.",
         ("tests/dashboard/test_page.py::test_a_dropped_file_is_shared_shown_small_and_saved_again",),
+    ),
+    Claim(
+        "P15-backup",
+        "A backup holds the files of its rooms; restoring it, and undoing that, brings them back.",
+        (RESTORED, "tests/storage/test_maintenance.py::test_a_backup_without_files_leaves_those_that_are_there"),
+        Mutant("hub/storage/maintenance.py", "    back_up_files(target, blobs or home / BLOBS)\n", "", RESTORED),
     ),
 ]
