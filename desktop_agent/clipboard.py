@@ -1,15 +1,27 @@
-"""The clipboard's text. Imported anywhere; needs a display only when used."""
+"""The clipboard: text, HTML and pictures. Imported anywhere; needs a display only when used."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from desktop_agent import flavors
+from desktop_agent.flavors import Flavors, Run
+from desktop_agent.window import Hitch
 
 _TRIES: Final = 100
 _STEP_S: Final = 0.02
+_PROGRAM_S: Final = 10
 
 
-class NoClipboard(Exception):
+class NoClipboard(Hitch):
     """This machine's clipboard cannot be used; the message says what to do."""
 
 
@@ -20,12 +32,69 @@ class Clipboard(Protocol):
 
     def write(self, text: str) -> None: ...
 
+    def html(self) -> str:
+        """The HTML that came with the text; empty when there is none."""
+        ...
+
+    def image(self) -> bytes:
+        """The picture on the clipboard as PNG; empty when there is none."""
+        ...
+
+    def put_image(self, png: bytes) -> None: ...
+
+
+@dataclass(slots=True)
+class Guard:
+    """What was on the clipboard before, and everything we had there since."""
+
+    text: str
+    image: bytes
+    ours: set[str] = field(default_factory=set)
+
+    def note(self, text: str) -> str:
+        """Remember a text as ours: while it is there, what was before may come back."""
+        self.ours.add(_lines(text))
+        return text
+
+
+@contextmanager
+def guarded(clipboard: Clipboard, told: Callable[[str], None]) -> Iterator[Guard]:
+    """Use the clipboard and give back the text or picture that was there, unless somebody put something new there.
+
+    When it cannot be given back, that is `told` and not raised: what was done with the clipboard stays done.
+    """
+    text = clipboard.read()
+    guard = Guard(text, b"" if text else clipboard.image())
+    try:
+        yield guard
+    finally:
+        try:
+            _give_back(clipboard, guard)
+        except NoClipboard as error:
+            told(f"what was on the clipboard before did not come back: {error}")
+
+
+def _give_back(clipboard: Clipboard, guard: Guard) -> None:
+    if _lines(clipboard.read()) not in guard.ours:
+        return
+    if guard.image:
+        clipboard.put_image(guard.image)
+    else:
+        clipboard.write(guard.text)
+
 
 class SystemClipboard:
-    """The person's clipboard, by pyperclip: Windows, macOS, X11 (xclip or xsel), Wayland (wl-clipboard)."""
+    """The person's clipboard. Text by pyperclip: Windows, macOS, X11 (xclip or xsel), Wayland (wl-clipboard)."""
+
+    def __init__(self, run: Run | None = None, kinds: Flavors | None = None) -> None:
+        self._run = run or _program
+        self._kinds = kinds or flavors.of_this_system(sys.platform, os.environ)
 
     def read(self) -> str:
-        return str(_pyperclip("paste"))
+        try:
+            return str(_pyperclip("paste"))
+        except UnicodeDecodeError:  # xclip gives a picture's bytes when there is no text
+            return ""
 
     def write(self, text: str) -> None:
         """Put text there; it can be read back when this returns. Raises NoClipboard when it does not stay.
@@ -33,8 +102,22 @@ class SystemClipboard:
         xclip returns before it owns the selection: of 400 reads right after a write, 8 gave the text before it.
         """
         _pyperclip("copy", text)
+        self._wait(lambda: _lines(self.read()) == _lines(text))
+
+    def html(self) -> str:
+        return self._kinds.html(self._run)
+
+    def image(self) -> bytes:
+        return self._kinds.image(self._run)
+
+    def put_image(self, png: bytes) -> None:
+        """Put a picture there; raises NoClipboard when the system's program cannot."""
+        if not self._kinds.put_image(self._run, png):
+            raise NoClipboard("the picture that was on the clipboard could not be put back")
+
+    def _wait(self, there: Callable[[], bool]) -> None:
         for _ in range(_TRIES):
-            if _lines(self.read()) == _lines(text):
+            if there():
                 return
             time.sleep(_STEP_S)
         raise NoClipboard("the clipboard does not keep what is put there: another program replaces it; close that one")
@@ -43,6 +126,20 @@ class SystemClipboard:
 def _lines(text: str) -> str:
     """Text with one kind of line end; systems store their own."""
     return text.replace("\r\n", "\n")
+
+
+def _program(command: list[str], data: bytes) -> bytes | None:
+    """Output of a program of the system; None when it is missing, fails or takes too long.
+
+    Into a file: xclip and wl-copy stay in the background with their output open, so a pipe would never end.
+    """
+    with tempfile.TemporaryFile() as out:
+        try:
+            done = subprocess.run(command, input=data, stdout=out, stderr=subprocess.DEVNULL, timeout=_PROGRAM_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        out.seek(0)
+        return out.read() if done.returncode == 0 else None
 
 
 def _pyperclip(name: str, *arguments: str) -> object:

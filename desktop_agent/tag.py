@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
+
+
+def tag_of(secret: str, job: str) -> str:
+    """The job's tag: the same after a restart, and nobody without the secret can foresee it."""
+    return hmac.new(secret.encode(), job.encode(), hashlib.sha256).hexdigest()[:8]
 
 
 def prompt(text: str, tag: str) -> str:

@@ -35,10 +35,9 @@ async def stats(client: HubClient, as_json: bool) -> None:
 @click.argument("target", type=click.Path(path_type=Path))
 @json_option
 def backup(target: Path, as_json: bool) -> None:
-    """Copy the database to TARGET while the hub runs, checked, and the rooms' files to TARGET.files."""
-    settings = load()
-    counts = maintenance.backup(settings.home, target, settings.blobs)
-    show(counts, as_json, lambda: f"{target}: {counts['event']} events, {counts['file']} files, checked")
+    """Copy the database to TARGET while the hub runs; the copy is checked."""
+    counts = maintenance.backup(load().home, target)
+    show(counts, as_json, lambda: f"{target}: {counts['event']} events, checked")
 
 
 @admin.command("restore")
@@ -48,9 +47,8 @@ def backup(target: Path, as_json: bool) -> None:
 )
 @json_option
 def restore(source: Path, as_json: bool) -> None:
-    """Put a backup and its files in place; readers get a gap, never silence."""
-    settings = load()
-    counts = maintenance.restore(settings.home, source, settings.blobs)
+    """Put a backup in place; readers get a gap, never silence."""
+    counts = maintenance.restore(load().home, source)
     show(counts, as_json, lambda: f"restored {counts['event']} events; start the hub: mcp-bridge up")
 
 

@@ -21,6 +21,7 @@ import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from desktop_agent.check import look
 from hub.client import HubClient
 from hub.client.client import locate
 from hub.core.errors import HubError
@@ -47,13 +48,16 @@ class Check:
 
 
 @click.command()
+@click.option("--desktop", is_flag=True, help="Look at the desktop too: display, permissions, clipboard round trip.")
 @json_option
-def doctor(as_json: bool) -> None:
+def doctor(as_json: bool, desktop: bool) -> None:
     """Check versions, data, the hub and a real MCP handshake; every problem comes with its fix.
 
     Exits with 1 when something is wrong. Changes nothing, except that the handshake may start the local hub.
     """
     checks = asyncio.run(examine())
+    if desktop:
+        checks += [Check(**asdict(one), optional=one.name in ("screen", "idle time")) for one in look()]
     show([asdict(check) for check in checks], as_json, lambda: "\n".join(map(_line, checks)))
     if not all(check.fine or check.optional for check in checks):
         raise SystemExit(1)

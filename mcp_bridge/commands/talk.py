@@ -24,6 +24,7 @@ from mcp_bridge.commands.common import json_option, show, with_client
 @click.option("--to", multiple=True, help="Address an agent (repeatable): wakes it and tracks a receipt.")
 @click.option("--channel", default="general", show_default=True)
 @click.option("--reply-to", help="Id of the message this answers.")
+@click.option("--kind", type=click.Choice(["chat", "question", "answer"]), default="chat", show_default=True)
 @click.option("--intent", type=click.Choice(["request", "inform", "ack"]), default="inform", show_default=True)
 @click.option("--priority", type=click.Choice(["critical", "high", "normal", "low", "bulk"]), default="normal")
 @click.option("--needs-ack", is_flag=True, help="Offer it again until each recipient has acknowledged it.")

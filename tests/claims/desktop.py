@@ -7,6 +7,8 @@ from typing import Final
 from tests.claims.claim import Claim, Mutant
 
 ASSIST: Final = "tests/desktop_agent/test_assist.py"
+LOOP: Final = "tests/desktop_agent/test_loop.py"
+AUTO: Final = "tests/desktop_agent/test_auto.py"
 
 CLAIMS: Final = [
     Claim(
@@ -14,6 +16,7 @@ CLAIMS: Final = [
         "Of what a person copies, only text between the marks of the job at hand is ever sent.",
         (
             f"{ASSIST}::test_clipboard_text_without_this_jobs_tag_never_leaves_the_process",
+            f"{LOOP}::test_a_window_that_copies_nothing_leads_to_unknown_and_never_to_a_wrong_answer",
             "tests/desktop_agent/test_tag.py::test_the_prompt_itself_is_never_taken_for_an_answer",
         ),
         Mutant(
@@ -25,13 +28,71 @@ CLAIMS: Final = [
     ),
     Claim(
         "desktop-once",
-        "A message carried into a window is answered once, also when the agent was stopped in between.",
-        (f"{ASSIST}::test_an_answer_given_before_a_crash_is_not_given_twice",),
+        "A prompt is recorded as sent before it is sent; a later attempt only looks for the answer or says unknown.",
+        (
+            f"{LOOP}::test_submitted_is_at_the_hub_before_enter",
+            f"{LOOP}::test_without_the_record_enter_is_never_pressed",
+            f"{LOOP}::test_a_later_process_never_types_again_but_finds_the_answer",
+            f"{LOOP}::test_a_later_process_that_finds_no_answer_says_unknown",
+            f"{AUTO}::test_the_command_carries_questions_by_itself_and_survives_a_killed_hub",
+        ),
+        Mutant(
+            "desktop_agent/loop.py",
+            "if not job.submitted:",
+            "if True:",
+            f"{LOOP}::test_a_later_process_never_types_again_but_finds_the_answer",
+        ),
+    ),
+    Claim(
+        "desktop-right",
+        "Whatever a person does between any two steps, nothing but the whole prompt is sent, and only to its window.",
+        (
+            f"{LOOP}::test_whatever_a_person_does_at_any_step_nothing_wrong_is_ever_sent",
+            f"{AUTO}::test_another_window_that_takes_the_focus_gets_no_key_and_nothing_is_sent",
+            f"{AUTO}::test_moving_the_mouse_while_it_types_sends_nothing_until_the_person_rests",
+        ),
+        Mutant(
+            "desktop_agent/driver.py",
+            "            await submit()\n            self._watch.check(window)\n",
+            "            await submit()\n",
+            f"{LOOP}::test_stopping_between_the_record_and_enter_tells_that_nothing_was_sent",
+        ),
+    ),
+    Claim(
+        "desktop-draft",
+        "A draft in a window's text box is never touched and never sent.",
+        (f"{LOOP}::test_a_draft_in_the_box_is_never_touched",),
+        Mutant(
+            "desktop_agent/driver.py",
+            "if there.strip() and not same(there, self._left_behind):",
+            "if False:",
+            f"{LOOP}::test_a_draft_in_the_box_is_never_touched",
+        ),
+    ),
+    Claim(
+        "desktop-clipboard",
+        "The text or picture that was on the clipboard comes back after each job.",
+        (
+            f"{AUTO}::test_every_kind_of_answer_comes_back_from_a_tk_window",
+            f"{AUTO}::test_every_kind_of_answer_comes_back_from_a_chromium_window",
+            f"{LOOP}::test_a_picture_on_the_clipboard_comes_back",
+        ),
+        Mutant(
+            "desktop_agent/clipboard.py",
+            "        clipboard.put_image(guard.image)",
+            "        pass",
+            f"{LOOP}::test_a_picture_on_the_clipboard_comes_back",
+        ),
+    ),
+    Claim(
+        "desktop-outbox",
+        "An answer read while the hub is away is kept on disk and given once when it is back.",
+        (f"{LOOP}::test_an_answer_read_while_the_hub_is_away_goes_out_when_it_is_back_once",),
         Mutant(
             "desktop_agent/jobs.py",
-            ', key=f"desktop/{job.message.id}"',
-            "",
-            f"{ASSIST}::test_an_answer_given_before_a_crash_is_not_given_twice",
+            "        await self.flush()\n        items",
+            "        items",
+            f"{LOOP}::test_an_answer_read_while_the_hub_is_away_goes_out_when_it_is_back_once",
         ),
     ),
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from collections import Counter
@@ -20,7 +19,7 @@ from hub.features.queues.rules import LeaseLost
 from tests.faults.world import World
 
 pytestmark = pytest.mark.anyio
-KILLS = int(os.environ.get("QUEUE_KILLS_PER_RUN", "6"))
+KILLS = 12
 
 
 @dataclass

@@ -1,0 +1,249 @@
+"""Auto against real windows on a real X display: pyautogui, pyperclip, xclip, Tk, openbox and Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from desktop_agent.clipboard import SystemClipboard
+from desktop_agent.control import Pace, Rate, Stopped, Switch, Watch
+from desktop_agent.driver import Driver
+from desktop_agent.jobs import LeasedJobs, Outbox
+from desktop_agent.journal import FileJournal
+from desktop_agent.loop import Ending, Limits, Worker
+from desktop_agent.profile import dump
+from desktop_agent.window import Desktop, Point
+from hub.core.caller import Caller
+from hub.features.jobs.contract import Leased
+from hub.features.messages.contract import GetAnswers, PostMessage
+from hub.kernel.rooms.contract import JoinRoom
+from tests.commands.test_commands import bridge
+from tests.desktop_agent.chats import Chat, chromium_chat, tk_chat, window_manager
+from tests.faults.world import World
+from tests.mcp.test_relay import ROOT
+from tests.support.hubs import running_hub
+from tests.support.waiting import eventually, eventually_sync
+
+pytestmark = [pytest.mark.anyio, pytest.mark.display]
+CODE = "Here:\n\n```python\ndef f(x):\n    return x + 1\n\n\nprint(f(1))\n```\n\nDone."
+LONG = "\n\n".join(f"Line {n} of an answer longer than the window." for n in range(120))
+ROUNDS: dict[str, dict[str, Any]] = {
+    "emoji": {"text": "naïve 🦀 👩‍👩‍👧 漢字 ✓"},
+    "code": {"text": CODE},
+    "10,000 characters": {"text": "0123456789" * 1000},
+    "a pause": {"text": "before and after a pause of three seconds", "pause_s": 3},
+    "longer than the window": {"text": LONG},
+}
+
+
+class Bench:
+    """Room `plan` and a worker for one real window."""
+
+    def __init__(self, alice: Caller, window: Caller, desktop: Desktop, clipboard: SystemClipboard, home: Path) -> None:
+        self.alice = alice
+        self.window = window
+        self.desktop = desktop
+        self.clipboard = clipboard
+        self.switch = Switch()
+        self.journal = FileJournal(home / "journal.jsonl", "window")
+        self.home = home
+
+    def worker(self, chat: Chat, **limits: float) -> Worker:
+        pace = Pace(time.monotonic, asyncio.sleep)
+        watch = Watch(self.desktop, self.switch, pace, quiet_s=0.2)
+
+        async def agrees(job: Leased) -> bool:
+            return True
+
+        return Worker(
+            jobs=LeasedJobs(self.window, Outbox(self.home / "outbox")),
+            driver=Driver(self.desktop, self.clipboard, chat.profile, watch, pace, self.journal),
+            journal=self.journal,
+            pace=pace,
+            rate=Rate(per_hour=10_000, gap_s=0),
+            hands=asyncio.Lock(),
+            agrees=agrees,
+            secret="secret",
+            limits=Limits(**{"send_s": 20, "answer_s": 30, **limits}),
+        )
+
+    async def ask(self, worker: Worker, plan: dict[str, Any], before: str = "Please:\n\tdo 🦀 it") -> Leased:
+        text = f"{before}\nSAY:{json.dumps(plan, ensure_ascii=False)}"
+        await self.alice.call(PostMessage(room="plan", text=text, kind="question", to=("window",)))
+        job = await worker.jobs.next()
+        assert job is not None
+        assert job.question.text == text
+        return job
+
+    async def answers(self, job: Leased) -> list[str]:
+        page = await self.alice.call(GetAnswers(room="plan", question=job.job))
+        return [message.text for message in page.items]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, desktop: Desktop, x11: SystemClipboard) -> Any:
+    desktop.move(Point(1100, 700))
+    async with running_hub(tmp_path / "hub") as hub:
+        alice, window = await hub.agent("alice"), await hub.agent("window", kind="desktop")
+        await alice.call(JoinRoom(room="plan", create=True))
+        await window.call(JoinRoom(room="plan"))
+        yield Bench(alice, window, desktop, x11, tmp_path)
+
+
+def picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 48), (200, 30, 60)).save(out, "PNG")
+    return out.getvalue()
+
+
+async def rounds(bench: Bench, chat: Chat, times: int) -> None:
+    """Each kind of answer, with text and with a picture on the clipboard in turn."""
+    worker = bench.worker(chat)
+    for number in range(times):
+        name, plan = list(ROUNDS.items())[number % len(ROUNDS)]
+        png = picture() if number % 2 else b""
+        if png:
+            bench.clipboard.put_image(png)
+        else:
+            bench.clipboard.write(f"mine {number}")
+        job = await bench.ask(worker, plan)
+        assert await worker.work(job) is Ending.ANSWERED, (name, (bench.home / "journal.jsonl").read_text()[-2000:])
+        assert await bench.answers(job) == [plan["text"]], name
+        assert len(chat.sent) == number + 1
+        assert chat.sent[-1].replace("\n\n", "\n").startswith(job.question.text), name
+        if png:
+            await eventually(lambda: bench.clipboard.image() == picture(), what="the picture is back")
+        else:
+            assert bench.clipboard.read() == f"mine {number}"
+        assert bench.desktop.pointer() == Point(1100, 700), (bench.home / "journal.jsonl").read_text()[-3000:]
+
+
+@pytest.mark.parametrize("managed", [False, True], ids=["no window manager", "openbox"])
+async def test_every_kind_of_answer_comes_back_from_a_tk_window(bench: Bench, managed: bool) -> None:
+    with window_manager(managed), tk_chat(bench.desktop) as chat:
+        await rounds(bench, chat, 5)
+
+
+async def test_every_kind_of_answer_comes_back_from_a_chromium_window(bench: Bench, tmp_path: Path) -> None:
+    with window_manager(True), chromium_chat(bench.desktop, tmp_path / "profile") as chat:
+        await rounds(bench, chat, 5)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["tk", "tk openbox", "chromium"])
+async def test_twenty_round_trips_are_all_right(bench: Bench, tmp_path: Path, kind: str) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(window_manager(kind != "tk"))
+        made = chromium_chat(bench.desktop, tmp_path / "profile") if kind == "chromium" else tk_chat(bench.desktop)
+        await rounds(bench, stack.enter_context(made), 20)
+
+
+async def test_moving_the_mouse_while_it_types_sends_nothing_until_the_person_rests(bench: Bench) -> None:
+    with tk_chat(bench.desktop) as chat:
+        worker = bench.worker(chat)
+        job = await bench.ask(worker, {"text": "4"})
+        moved = await disturbed(bench, worker, job, lambda: bench.desktop.move(Point(900, 500)))
+        assert "the mouse was moved" in moved
+        assert len(chat.sent) == 1
+
+
+async def test_another_window_that_takes_the_focus_gets_no_key_and_nothing_is_sent(bench: Bench) -> None:
+    with tk_chat(bench.desktop) as chat, tk_chat(bench.desktop, "Mail") as mail:
+        other = next(window for window in bench.desktop.windows() if window.title == "Mail")
+        worker = bench.worker(chat)
+        job = await bench.ask(worker, {"text": "4"})
+        stolen = await disturbed(bench, worker, job, lambda: bench.desktop.activate(other))
+        assert "lost the focus" in stolen
+        assert (len(chat.sent), mail.sent) == (1, [])
+
+
+async def disturbed(bench: Bench, worker: Worker, job: Leased, disturb: Callable[[], None]) -> str:
+    """Work on a job while a person comes in right after the paste, once; what the log says about it."""
+    press, done = bench.desktop.press, list[bool]()
+
+    def pressed(*keys: str) -> None:
+        press(*keys)
+        if keys[-1] == "v" and not done:
+            done.append(True)
+            disturb()
+
+    bench.desktop.press = pressed  # type: ignore[method-assign]
+    try:
+        assert await worker.work(job) is Ending.ANSWERED
+    finally:
+        bench.desktop.press = press  # type: ignore[method-assign]
+    assert await bench.answers(job) == ["4"]
+    return (bench.home / "journal.jsonl").read_text("utf-8")
+
+
+async def test_a_window_closed_while_it_answers_leads_to_unknown_and_no_second_prompt(bench: Bench) -> None:
+    with tk_chat(bench.desktop) as chat:
+        worker = bench.worker(chat, answer_s=4)
+        job = await bench.ask(worker, {"text": "never", "never": True})
+        work = asyncio.create_task(worker.work(job))
+        await eventually(lambda: chat.sent, within_s=20)
+        chat.process.kill()
+        assert await work is Ending.UNKNOWN
+    with tk_chat(bench.desktop) as chat:
+        assert await worker.jobs.next() is None
+        assert chat.sent == []
+
+
+async def test_the_corner_of_the_screen_stops_it_with_nothing_sent(bench: Bench) -> None:
+    with tk_chat(bench.desktop) as chat:
+        worker = bench.worker(chat)
+        job = await bench.ask(worker, {"text": "4"})
+        bench.desktop.move(Point(0, 0))
+        with pytest.raises(Stopped):
+            await worker.work(job)
+        assert chat.sent == []
+
+
+def test_the_command_carries_questions_by_itself_and_survives_a_killed_hub(desktop: Desktop, tmp_path: Path) -> None:
+    world = World(tmp_path / "home")
+    world.home.mkdir()
+    world.start()
+    with tk_chat(desktop) as chat:
+        desktop.move(Point(1100, 700))
+        bridge(world.home, "rooms", "join", "plan", "--create")
+        own = world.home / "desktop" / "profiles"
+        own.mkdir(parents=True)
+        (own / "tk.toml").write_text(dump(chat.profile), "utf-8")
+        env = {**os.environ, "BRIDGE_HOME": str(world.home), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "mcp_bridge", "desktop", "auto", "--window", "helper=tk", "--room", "plan"]
+        with subprocess.Popen([*command, "--no-confirm"], env=env, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                eventually_sync(lambda: "helper" in bridge(world.home, "rooms", "show", "plan"), within_s=30)
+                ask = f"hello\nSAY:{json.dumps({'text': 'late 🦀', 'pause_s': 4})}"
+                bridge(world.home, "send", "plan", ask, "--to", "helper", "--kind", "question")
+                eventually_sync(lambda: chat.sent, within_s=30)
+                world.end()
+                eventually_sync(
+                    lambda: list((world.home / "desktop" / "outbox" / "helper").glob("*.json")), within_s=40
+                )
+                world.start()
+                found = eventually_sync(lambda: said_by(world.home, "helper"), within_s=60)
+                assert found == ["late 🦀"]
+                assert len(chat.sent) == 1
+            finally:
+                process.kill()
+    world.end(signal.SIGTERM)
+
+
+def said_by(home: Path, name: str) -> list[str]:
+    page = json.loads(bridge(home, "call", "messages.list", json.dumps({"room": "plan"})))
+    return [message["text"] for message in page["items"] if message["from"] == name]

@@ -1,0 +1,372 @@
+"""A window's whole work against a real hub in-process, over a desktop in memory: every fault at every step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desktop_agent.control import Pace, Rate, Stopped, Switch, Watch
+from desktop_agent.driver import Driver
+from desktop_agent.jobs import LeasedJobs, Outbox
+from desktop_agent.loop import Ending, Limits, Worker
+from desktop_agent.profile import Profile, Spot
+from desktop_agent.window import Point
+from hub.core.caller import Caller
+from hub.core.errors import HubUnreachable
+from hub.core.operation import Request
+from hub.features.jobs.contract import FinishJob, GetJob, Leased, SubmitJob
+from hub.features.messages.contract import GetAnswers, PostMessage
+from hub.kernel.rooms.contract import JoinRoom
+from tests.support.fake_desktop import CHAT, OTHER, FakeClipboard, FakeDesktop
+from tests.support.hubs import running_hub
+
+pytestmark = pytest.mark.anyio
+PROFILE = Profile(name="chat", title="Chat", input=Spot(x=0.5, bottom_px=30), transcript=Spot(x=0.1, y=0.3))
+HARD = ["naïve 🦀 👩‍👩‍👧 漢字", "def f():\n    return 1\n\n\n\tprint('x')", "0123456789" * 1000]
+
+
+def answering(text: str) -> Callable[[str], str]:
+    """A chat that answers any prompt with this text between the prompt's marks."""
+    return lambda prompt: f"Sure.\n⟦{tag_in(prompt)}⟧\n{text}\n⟦/{tag_in(prompt)}⟧\nfooter"
+
+
+def tag_in(prompt: str) -> str:
+    return prompt.split("⟦")[1].split("⟧")[0]
+
+
+class Away:
+    """A caller whose hub answers only while `here`, except for one kind of request."""
+
+    def __init__(self, inner: Caller) -> None:
+        self.inner = inner
+        self.lost: type[Request[Any]] | None = None
+
+    async def call(self, request: Any, *, key: str | None = None) -> Any:
+        if self.lost is not None and isinstance(request, self.lost):
+            raise HubUnreachable("the hub is away")
+        return await self.inner.call(request, key=key)
+
+
+class Notes:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, what: str, **more: str) -> None:
+        self.lines.append(" ".join([what, *more.values()]))
+
+
+class Table:
+    """Room `plan` where `alice` asks, and agent `window` with its desktop."""
+
+    def __init__(self, alice: Caller, window: Caller, folder: Path) -> None:
+        self.alice = alice
+        self.hub = Away(window)
+        self.desktop = FakeDesktop()
+        self.switch = Switch()
+        self.notes = Notes()
+        self.agrees = True
+        self.folder = folder
+        self.worker = self.restarted()
+
+    def restarted(self) -> Worker:
+        """A worker as a new process has it: it remembers nothing but what is on disk and at the hub."""
+        desktop, pace = self.desktop, self.desktop.pace
+        watch = Watch(desktop, self.switch, pace)
+        driver = Driver(desktop, FakeClipboard(desktop), PROFILE, watch, pace, self.notes)
+
+        async def agrees(job: Leased) -> bool:
+            return self.agrees
+
+        self.worker = Worker(
+            jobs=LeasedJobs(self.hub, Outbox(self.folder), note=self.notes.note),
+            driver=driver,
+            journal=self.notes,
+            pace=Pace(desktop.pace.now_s, self.pause),
+            rate=Rate(per_hour=1000, gap_s=0),
+            hands=asyncio.Lock(),
+            agrees=agrees,
+            secret="secret",
+            limits=Limits(send_s=120, answer_s=120),
+        )
+        return self.worker
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+        await self.desktop.pause(seconds)
+
+    async def ask(self, text: str = "2+2?") -> Leased:
+        posted = await self.alice.call(PostMessage(room="plan", text=text, kind="question", to=("window",)))
+        job = await self.claim()
+        assert job.job == posted.id
+        return job
+
+    async def claim(self) -> Leased:
+        job = await self.worker.jobs.next()
+        assert job is not None
+        return job
+
+    async def answers(self, job: Leased) -> list[tuple[str, str]]:
+        page = await self.alice.call(GetAnswers(room="plan", question=job.job))
+        return [(m.metadata["job"]["outcome"], m.text) for m in page.items]
+
+    async def state(self, job: Leased) -> str:
+        return (await self.alice.call(GetJob(room="plan", job=job.job, agent="window"))).state
+
+
+@pytest.fixture
+async def table(tmp_path: Path) -> Any:
+    async with running_hub(tmp_path / "hub") as hub:
+        alice, window = await hub.agent("alice"), await hub.agent("window", kind="desktop")
+        await alice.call(JoinRoom(room="plan", create=True))
+        await window.call(JoinRoom(room="plan"))
+        yield Table(alice, window, tmp_path / "outbox")
+
+
+@pytest.mark.parametrize("text", HARD, ids=["emoji", "code", "10,000 characters"])
+async def test_a_question_goes_through_the_window_and_its_answer_comes_back(table: Table, text: str) -> None:
+    job = await table.ask(text)
+    table.desktop.reply = answering(text)
+    assert await table.worker.work(job) is Ending.ANSWERED
+    assert [p.split("\n\n---\n")[0] for p in table.desktop.sent] == [text]
+    assert await table.answers(job) == [("answered", text)]
+    assert (table.desktop.read(), table.desktop.front(), table.desktop.at) == ("mine", OTHER, Point(640, 400))
+
+
+FAULTS: dict[str, Callable[[Table], None]] = {
+    "focus theft": lambda t: setattr(t.desktop, "focus", OTHER),
+    "mouse movement": lambda t: t.desktop.person_moves(),
+    "a key": lambda t: t.desktop.person_types("x"),
+    "pause": lambda t: setattr(t.switch, "paused", True),
+    "window closed": lambda t: t.desktop.open.remove(CHAT) if CHAT in t.desktop.open else None,
+    "clipboard changed": lambda t: setattr(t.desktop, "clip", ("text", "from elsewhere")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_whatever_a_person_does_at_any_step_nothing_wrong_is_ever_sent(table: Table, fault: str) -> None:
+    desktop = table.desktop
+    desktop.reply = answering("4")
+    probe = await table.ask()
+    assert await table.worker.work(probe) is Ending.ANSWERED
+    for step in range(1, desktop.calls):
+        healed = repaired(table)
+        desktop.calls = 0
+        desktop.after = at_call(table, step, FAULTS[fault], healed)
+        job = await table.ask()
+        sent_before = len(desktop.sent)
+        ending = await table.worker.work(job)
+        desktop.after = lambda call: None
+        healed()
+        sent = desktop.sent[sent_before:]
+        expected = "2+2?\n\n---\n"
+        assert all(text.startswith(expected) and text.endswith("after it.") for text in sent), (step, sent)
+        assert len(sent) <= 1, f"sent twice when it happened at call {step}"
+        assert desktop.texts["mail"] == "", f"typed into another window at call {step}"
+        outcome, _ = (await table.answers(job))[0]
+        assert outcome == ending.value
+        assert (outcome == "answered") <= (len(sent) == 1), (step, outcome)
+        assert outcome != "failed" or not sent, f"said that nothing was sent, but it was (call {step})"
+
+
+def at_call(table: Table, step: int, fault: Callable[[Table], None], heal: Callable[[], None]) -> Callable[[str], None]:
+    """Do it after call number `step`; put the desktop in order again 40 calls later."""
+
+    def after(call: str) -> None:
+        if table.desktop.calls == step:
+            fault(table)
+        if table.desktop.calls == step + 40:
+            heal()
+
+    return after
+
+
+def repaired(table: Table) -> Callable[[], None]:
+    def heal() -> None:
+        table.switch.paused = False
+        table.desktop.texts["input"] = "" if "x" in table.desktop.texts["input"][-1:] else table.desktop.texts["input"]
+        if CHAT not in table.desktop.open:
+            table.desktop.open.insert(0, CHAT)
+
+    return heal
+
+
+async def test_the_corner_stops_everything_and_the_job_stays_open(table: Table) -> None:
+    job = await table.ask()
+
+    def corner(call: str) -> None:
+        if call == "ctrl+v":
+            table.desktop.at = Point(0, 0)
+
+    table.desktop.after = corner
+    with pytest.raises(Stopped):
+        await table.worker.work(job)
+    assert table.desktop.sent == []
+    assert await table.state(job) == "queued"
+
+
+async def test_stopping_between_the_record_and_enter_tells_that_nothing_was_sent(table: Table) -> None:
+    job = await table.ask()
+    inner = table.hub.call
+
+    async def call(request: Any, *, key: str | None = None) -> Any:
+        done = await inner(request, key=key)
+        if isinstance(request, SubmitJob):
+            table.switch.stopped = True
+        return done
+
+    table.hub.call = call  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        await table.worker.work(job)
+    assert table.desktop.sent == []
+    assert [outcome for outcome, _ in await table.answers(job)] == ["failed"]
+
+
+async def test_submitted_is_at_the_hub_before_enter(table: Table) -> None:
+    job = await table.ask()
+    order: list[str] = []
+    inner = table.hub.call
+
+    async def call(request: Any, *, key: str | None = None) -> Any:
+        done = await inner(request, key=key)
+        order.append(type(request).__name__)
+        return done
+
+    def reply(prompt: str) -> str:
+        order.append("enter")
+        return answering("4")(prompt)
+
+    table.hub.call = call  # type: ignore[method-assign]
+    table.desktop.reply = reply
+    await table.worker.work(job)
+    assert order == ["SubmitJob", "enter", "FinishJob"]
+
+
+async def test_without_the_record_enter_is_never_pressed(table: Table) -> None:
+    job = await table.ask()
+    table.hub.lost = SubmitJob
+    assert await table.worker.work(job) is Ending.FAILED
+    assert table.desktop.sent == []
+    assert [outcome for outcome, _ in await table.answers(job)] == ["failed"]
+
+
+async def test_a_later_process_never_types_again_but_finds_the_answer(table: Table) -> None:
+    job = await table.ask()
+    await table.worker.driver.send(prompt_of(table, job), lambda: table.worker.jobs.submit(job))
+    await table.worker.jobs.release(job)
+    table.restarted()
+    again = await table.claim()
+    assert again.submitted
+    table.desktop.texts["transcript"] += answering("late")(table.desktop.sent[0])
+    assert await table.worker.work(again) is Ending.ANSWERED
+    assert len(table.desktop.sent) == 1
+    assert await table.answers(job) == [("answered", "late")]
+
+
+async def test_a_later_process_that_finds_no_answer_says_unknown(table: Table) -> None:
+    job = await table.ask()
+    await table.worker.jobs.submit(job)
+    await table.worker.jobs.release(job)
+    table.restarted()
+    assert await table.worker.work(await table.claim()) is Ending.UNKNOWN
+    assert table.desktop.sent == []
+    assert [outcome for outcome, _ in await table.answers(job)] == ["unknown"]
+
+
+def prompt_of(table: Table, job: Leased) -> str:
+    from desktop_agent.tag import prompt, tag_of
+
+    return prompt(job.question.text, tag_of(table.worker.secret, job.job))
+
+
+async def test_an_answer_read_while_the_hub_is_away_goes_out_when_it_is_back_once(table: Table) -> None:
+    job = await table.ask()
+    table.desktop.reply = answering("4")
+    table.hub.lost = FinishJob
+    assert await table.worker.work(job) is Ending.ANSWERED
+    assert await table.answers(job) == []
+    table.hub.lost = None
+    table.restarted()
+    assert await table.worker.jobs.next() is None
+    assert await table.answers(job) == [("answered", "4")]
+    assert list(table.folder.iterdir()) == []
+
+
+async def test_a_job_that_somebody_else_answered_is_dropped_and_nothing_sent(table: Table) -> None:
+    job = await table.ask()
+    await table.hub.inner.call(PostMessage(room="plan", text="by hand", kind="answer", reply_to=job.job))
+    assert await table.worker.work(job) is Ending.LOST
+    assert table.desktop.sent == []
+
+
+async def test_a_draft_in_the_box_is_never_touched(table: Table) -> None:
+    job = await table.ask()
+    table.desktop.texts["input"] = "the person's unfinished thought"
+    assert await table.worker.work(job) is Ending.FAILED
+    assert table.desktop.texts["input"] == "the person's unfinished thought"
+    assert table.desktop.sent == []
+    assert "draft" in (await table.answers(job))[0][1]
+    assert table.desktop.read() == "mine"
+
+
+async def test_a_box_that_changes_what_is_pasted_is_emptied_and_nothing_sent(table: Table) -> None:
+    job = await table.ask()
+    table.desktop.eats = lambda text: text.replace("?", "")
+    assert await table.worker.work(job) is Ending.FAILED
+    assert (table.desktop.sent, table.desktop.texts["input"]) == ([], "")
+
+
+async def test_a_window_that_copies_nothing_leads_to_unknown_and_never_to_a_wrong_answer(table: Table) -> None:
+    job = await table.ask()
+    await table.worker.driver.send(prompt_of(table, job), lambda: table.worker.jobs.submit(job))
+    table.desktop.clip = ("text", answering("stale secret")(table.desktop.sent[0]).replace("⟦", "<"))
+    table.desktop.refuses_to_copy = True
+    await table.worker.jobs.release(job)
+    assert await table.worker.work(await table.claim()) is Ending.UNKNOWN
+    assert "secret" not in (await table.answers(job))[0][1]
+
+
+async def test_the_person_who_declines_has_an_untouched_desktop(table: Table) -> None:
+    job = await table.ask()
+    table.agrees = False
+    assert await table.worker.work(job) is Ending.DECLINED
+    assert (table.desktop.calls, table.desktop.read()) == (0, "mine")
+
+
+async def test_a_picture_on_the_clipboard_comes_back(table: Table) -> None:
+    job = await table.ask()
+    table.desktop.clip = ("image", b"\x89PNG")
+    table.desktop.reply = answering("4")
+    assert await table.worker.work(job) is Ending.ANSWERED
+    assert table.desktop.clip == ("image", b"\x89PNG")
+
+
+async def test_html_of_the_answer_becomes_markdown(table: Table) -> None:
+    job = await table.ask()
+    table.desktop.reply = answering("plain")
+    tag = tag_in(prompt_of(table, job))
+    table.desktop.html = (
+        f"<p>⟦{tag}⟧</p><p>use <b>this</b>:</p><pre><code class='language-python'>f(x)\n</code></pre><p>⟦/{tag}⟧</p>"
+    )
+    assert await table.worker.work(job) is Ending.ANSWERED
+    assert await table.answers(job) == [("answered", "use **this**:\n\n```python\nf(x)\n```")]
+
+
+async def test_two_windows_with_the_same_title_are_refused(table: Table) -> None:
+    job = await table.ask()
+    table.desktop.open.append(CHAT)
+    assert await table.worker.work(job) is Ending.FAILED
+    assert table.desktop.sent == []
+
+
+async def test_a_dry_run_names_every_step_and_does_none(table: Table) -> None:
+    job = await table.ask()
+    steps = table.worker.driver.steps(prompt_of(table, job))
+    assert any("299,670" in step for step in steps)
+    assert "press enter" in steps[6]
+    assert table.desktop.calls == 0
