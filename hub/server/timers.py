@@ -48,9 +48,14 @@ class Clockwork:
             *features.chores(),
         ]
         self._last: dict[int, int] = {}
+        self._turn = asyncio.Lock()
 
     async def run_due(self) -> None:
         """Run every chore whose time has come, until none has more to do."""
+        async with self._turn:  # who asks while it runs comes back when that is done too
+            await self._run_all_due()
+
+    async def _run_all_due(self) -> None:
         now_ms = self._hub.system_call().now_ms
         for number, (every_s, chore) in enumerate(self.chores):
             if now_ms - self._last.get(number, 0) >= every_s * 1000:

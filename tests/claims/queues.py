@@ -11,6 +11,9 @@ HISTORY: Final = "tests/features/queues/test_history.py::test_every_history_agre
 PUSHED: Final = (
     "tests/features/queues/test_history.py::test_no_history_of_a_push_queue_loses_a_task_or_overloads_a_worker"
 )
+FORGOTTEN: Final = (
+    "tests/features/queues/test_pull.py::test_finished_tasks_are_forgotten_after_their_days_and_open_ones_are_not"
+)
 LATE: Final = f"{QUEUES}::test_a_dead_workers_task_goes_on_elsewhere_and_its_late_answer_is_refused"
 CLOCK: Final = f"{QUEUES}::test_within_a_second_the_clock_returns_lapsed_tasks_and_wakes_who_waits"
 IN_LINE: Final = f"{QUEUES}::test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting"
@@ -140,5 +143,11 @@ CLAIMS: Final = [
         "P7-hubs",
         "Several hubs over one PostgreSQL share a queue: a task wakes a worker wherever it waits, and is done once.",
         ("tests/storage/test_hub_on_postgres.py::test_two_hubs_share_a_queue_and_each_task_is_done_once",),
+    ),
+    Claim(
+        "P10-tasks",
+        "A finished task is forgotten after its queue's `keep_days`, its body and result in the log too.",
+        (FORGOTTEN,),
+        Mutant("hub/features/queues/chores.py", "for seq in (one[0], one[1])]", "for seq in (one[1],)]", FORGOTTEN),
     ),
 ]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 from hub.core.call import Call
+from hub.features.queues.contract import TasksForgotten
 from hub.features.queues.tasks import load_queue, unassigned_tasks
 from hub.features.queues.workers import assign_ready, settle_due
-from hub.log.log import hold
+from hub.log.log import append, blank, hold
 from hub.storage.interface import Tx
 
 BATCH = 100
+DAY_MS = 86_400_000
+_FINISHED: LiteralString = (
+    "select seq, ended_seq from task where log = :log and ended_at <= :before order by ended_at, seq limit :most"
+)
 
 
 def return_due(tx: Tx, call: Call) -> bool:
@@ -42,4 +49,19 @@ def assign_waiting(tx: Tx, call: Call) -> bool:
     return False
 
 
-CHORES = [(0.5, return_due), (1, assign_waiting)]
+def forget_finished(tx: Tx, call: Call) -> bool:
+    """Forget up to 100 finished tasks of each queue that were kept long enough: rows, bodies, results, reasons."""
+    more = False
+    for row in tx.rows("select log, keep_days from queue where keep_days is not null order by log"):
+        old = {"log": row[0], "before": call.now_ms - row[1] * DAY_MS, "most": BATCH}
+        if not tx.rows(_FINISHED, **old):
+            continue
+        hold(tx, row[0])
+        finished = tx.rows(_FINISHED, **old)
+        append(tx, call, row[0], TasksForgotten(tasks=tuple(one[0] for one in finished)), actor=0)
+        blank(tx, row[0], [seq for one in finished for seq in (one[0], one[1])], "expired")
+        more |= len(finished) == BATCH
+    return more
+
+
+CHORES = [(0.5, return_due), (1, assign_waiting), (60, forget_finished)]

@@ -32,6 +32,7 @@ class QueueInfo(Result):
     strategy: Strategy | None = Field(default=None, exclude_if=lambda v: v is None)
     max_attempts: int
     max_open: int = 100_000
+    keep_days: int | None = None
     paused: bool
     draining: bool = False
     ready: int
@@ -130,6 +131,7 @@ class CreateQueue(Request[QueueInfo]):
     assign_timeout_s: float = Field(default=5, ge=1, le=300)
     max_attempts: int = Field(default=5, ge=1, le=100)
     max_open: int = Field(default=100_000, ge=1, le=10_000_000)
+    keep_days: int | None = Field(default=30, ge=1, le=3650, description="For finished tasks; null: for ever.")
 
 
 class ListQueues(Request[Queues]):
@@ -294,6 +296,7 @@ class QueueCreated(EventBody):
     strategy: Strategy = "round_robin"
     assign_timeout_ms: int = 5000
     max_open: int = 100_000
+    keep_days: int | None = None
 
 
 class QueueDraining(EventBody):
@@ -329,12 +332,18 @@ class TaskEnqueued(EventBody):
     group: str | None = None
     key: str | None = None
 
+    def blank(self) -> bytes:
+        return self.model_copy(update={"body": None}).model_dump_json().encode()
+
 
 class TaskDone(EventBody):
     type: ClassVar[str] = "task.done"
     task: int
     attempt: int
     result: Any = None
+
+    def blank(self) -> bytes:
+        return self.model_copy(update={"result": None}).model_dump_json().encode()
 
 
 class TaskDead(EventBody):
@@ -344,10 +353,23 @@ class TaskDead(EventBody):
     reason: str
     reasons: tuple[str, ...] = ()
 
+    def blank(self) -> bytes:
+        return self.model_copy(update={"reason": "", "reasons": ()}).model_dump_json().encode()
+
 
 class TaskCancelled(EventBody):
     type: ClassVar[str] = "task.cancelled"
     task: int
+
+    def blank(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class TasksForgotten(EventBody):
+    """Finished tasks were kept long enough: their rows are gone, their events are blank."""
+
+    type: ClassVar[str] = "tasks.forgotten"
+    tasks: tuple[int, ...]
 
 
 class TaskRedriven(EventBody):

@@ -70,6 +70,7 @@ def create_queue(tx: Tx, call: Call, request: c.CreateQueue) -> c.QueueInfo:
         strategy=request.strategy,
         assign_timeout_ms=int(request.assign_timeout_s * 1000),
         max_open=request.max_open,
+        keep_days=request.keep_days,
     )
     append(tx, call, log, made)
     return describe(tx, call, named(tx, call, request.queue))

@@ -17,6 +17,7 @@ from hub.features.queues.contract import (
     TaskDone,
     TaskEnqueued,
     TaskRedriven,
+    TasksForgotten,
     WorkerRemoved,
     WorkerSet,
 )
@@ -27,7 +28,7 @@ from hub.storage.interface import Tx
 @projects(QueueCreated)
 def created(tx: Tx, at: Placed, body: QueueCreated) -> None:
     row = (at.log, body.owner, body.open_to, body.max_attempts, 0, body.mode, body.strategy, body.assign_timeout_ms)
-    tx.stage("queue", (*row, body.max_open, 0, 0))
+    tx.stage("queue", (*row, body.max_open, 0, 0, body.keep_days))
 
 
 @projects(QueuePaused)
@@ -69,25 +70,25 @@ def enqueued(tx: Tx, at: Placed, body: TaskEnqueued) -> None:
     expires_at = FOREVER if body.ttl_ms is None else at.at_ms + body.ttl_ms
     text = to_json(body.body).decode()
     row = (at.log, at.seq, at.actor, text, body.priority, sort_at, ready_at, expires_at, "open", None, None, 0, None)
-    tx.stage("task", (*row, body.group, body.key, None))
+    tx.stage("task", (*row, body.group, body.key, None, None, None))
     _count(tx, at.log, 1)
 
 
 @projects(TaskDone)
 def done(tx: Tx, at: Placed, body: TaskDone) -> None:
     result = to_json(body.result).decode()
-    _end(tx, at.log, body.task, "done", result=result, attempts=body.attempt, worker=at.actor)
+    _end(tx, at, body.task, "done", result=result, attempts=body.attempt, worker=at.actor)
 
 
 @projects(TaskDead)
 def dead(tx: Tx, at: Placed, body: TaskDead) -> None:
     reasons = to_json(body.reasons).decode() if body.reasons else None
-    _end(tx, at.log, body.task, "dead", reason=body.reason, attempts=body.attempts, reasons=reasons)
+    _end(tx, at, body.task, "dead", reason=body.reason, attempts=body.attempts, reasons=reasons)
 
 
 @projects(TaskCancelled)
 def cancelled(tx: Tx, at: Placed, body: TaskCancelled) -> None:
-    _end(tx, at.log, body.task, "cancelled", attempts=0)
+    _end(tx, at, body.task, "cancelled", attempts=0)
 
 
 @projects(TaskRedriven)
@@ -95,7 +96,7 @@ def redriven(tx: Tx, at: Placed, body: TaskRedriven) -> None:
     """A new life: all attempts, no deadline, behind what waits already."""
     tx.run(
         "update task set state = 'open', reason = null, reasons = null, attempts = 0,"
-        " worker = null, expires_at = :never, ready_at = :now,"
+        " worker = null, ended_at = null, ended_seq = null, expires_at = :never, ready_at = :now,"
         " sort_at = :now where log = :log and seq = :seq",
         never=FOREVER,
         now=at.at_ms,
@@ -109,9 +110,15 @@ def _count(tx: Tx, log: int, more: int) -> None:
     tx.run("update queue set open_tasks = open_tasks + :more where log = :log", more=more, log=log)
 
 
+@projects(TasksForgotten)
+def forgotten(tx: Tx, at: Placed, body: TasksForgotten) -> None:
+    for seq in body.tasks:
+        tx.run("delete from task where log = :log and seq = :seq and state <> 'open'", log=at.log, seq=seq)
+
+
 def _end(
     tx: Tx,
-    log: int,
+    at: Placed,
     seq: int,
     state: str,
     *,
@@ -123,7 +130,7 @@ def _end(
 ) -> None:
     tx.run(
         "update task set state = :state, result = :result, reason = :reason, reasons = :reasons,"
-        " attempts = :attempts, worker = :worker"
+        " attempts = :attempts, worker = :worker, ended_at = :at, ended_seq = :ended_seq"
         " where log = :log and seq = :seq",
         state=state,
         result=result,
@@ -131,7 +138,9 @@ def _end(
         reasons=reasons,
         attempts=attempts,
         worker=worker,
-        log=log,
+        at=at.at_ms,
+        ended_seq=at.seq,
+        log=at.log,
         seq=seq,
     )
-    _count(tx, log, -1)
+    _count(tx, at.log, -1)

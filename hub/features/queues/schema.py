@@ -63,4 +63,13 @@ create table workload (
 );
 """,
     ),
+    Migration(
+        "queues-0004",
+        """
+alter table queue add column keep_days {int};
+alter table task add column ended_at {int};
+alter table task add column ended_seq {int};
+create index task_ended on task (log, ended_at) where ended_at is not null;
+""",
+    ),
 ]

@@ -17,7 +17,8 @@ from hub.storage.interface import Row, Tx
 
 MOST_REASONS: Final = 100
 _QUEUE: Final[LiteralString] = (
-    "select log, owner, open_to, max_attempts, paused, mode, strategy, assign_timeout_ms, max_open, draining, open_tasks"
+    "select log, owner, open_to, max_attempts, paused, mode, strategy, assign_timeout_ms, max_open, draining, open_tasks,"
+    " keep_days"
     " from queue "
 )
 _TASK: Final[LiteralString] = (
@@ -49,6 +50,7 @@ class Queue:
     max_open: int
     draining: bool
     open_tasks: int
+    keep_days: int | None
 
     @property
     def pushes(self) -> bool:
@@ -112,6 +114,7 @@ def _queue(row: Row) -> Queue:
         max_open=row[8],
         draining=bool(row[9]),
         open_tasks=row[10],
+        keep_days=row[11],
     )
 
 
@@ -252,6 +255,7 @@ def describe(tx: Tx, call: Call, queue: Queue) -> c.QueueInfo:
         strategy=queue.strategy if queue.pushes else None,
         max_attempts=queue.max_attempts,
         max_open=queue.max_open,
+        keep_days=queue.keep_days,
         paused=queue.paused,
         draining=queue.draining,
         ready=len(ready_tasks(tx, call, queue.log, 100)),

@@ -8,9 +8,10 @@ import anyio
 import pytest
 
 from hub.core.errors import Forbidden
+from hub.core.names import split_id
 from hub.features.queues import contract as c
 from hub.features.queues import rules
-from tests.features.queues.test_queues import claim, queue, tick
+from tests.features.queues.test_queues import _rebuilt, claim, queue, tick
 from tests.support.hubs import TestHub
 from tests.support.waiting import eventually
 
@@ -147,3 +148,29 @@ async def test_a_delay_holds_a_group_until_the_clock_lets_it_go(hub: TestHub) ->
     hub.clock.advance(5)
     await tick(hub)
     assert (await claim(one)).body == "later"
+
+
+async def test_finished_tasks_are_forgotten_after_their_days_and_open_ones_are_not(hub: TestHub) -> None:
+    boss, one, _two = await queue(hub, keep_days=2)
+    done, cancelled, waiting = [await send(boss, f"secret {n}") for n in range(3)]
+    await finish(one, await claim(one), "secret result")
+    await boss.call(c.CancelTask(task=cancelled))
+    hub.clock.advance(1.9 * 86_400)
+    await tick(hub)
+    late = await send(boss, "late")
+    await boss.call(c.CancelTask(task=late))
+    assert (await boss.call(c.GetTask(task=done))).result == "secret result"
+    hub.clock.advance(0.2 * 86_400)
+    await tick(hub)
+    for gone in (done, cancelled):
+        with pytest.raises(rules.TaskNotFound):
+            await boss.call(c.GetTask(task=gone))
+    assert [(await boss.call(c.GetTask(task=name))).state for name in (waiting, late)] == ["open", "cancelled"]
+    log = split_id("t", done)[0]
+    kept = await hub.app.store.read(lambda tx: tx.rows("select data, tombstone from event where log = :log", log=log))
+    assert [bytes(row[0]) for row in kept if b"secret" in bytes(row[0])] == [
+        b'{"body":"secret 2","priority":"normal","delay_ms":0}'
+    ]
+    assert sum(row[1] == "expired" for row in kept) == 4
+    await hub.app.store.write(lambda tx: _rebuilt(tx, log))
+    assert (await boss.call(c.GetQueue(queue="work"))).open == 1
