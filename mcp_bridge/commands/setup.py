@@ -17,12 +17,26 @@ from mcp_bridge.setup.files import Change, Ledger, edited
 @click.command()
 @click.argument("clients", nargs=-1, type=click.Choice(list(CLIENTS)))
 @click.option(
-    "--scope", type=click.Choice(["user", "project"]), help="For all your projects, or this one (a file others share)."
+    "--scope",
+    type=click.Choice(["user", "project", "local"]),
+    help="All your projects; this one, in a file others share; or this one, for you alone.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the change and write nothing.")
 @click.option("--remove", is_flag=True, help="Take the bridge out again.")
+@click.option("--url", help="Use a hub's /mcp over HTTP; the token is read from BRIDGE_TOKEN at run time.")
+@click.option("--plugin", type=click.Path(path_type=Path), help="Write a Claude Code plugin into this folder.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Write a .mcpb for Claude Desktop to this file.")
 @json_option
-def setup(clients: tuple[str, ...], scope: Scope | None, dry_run: bool, remove: bool, as_json: bool) -> None:
+def setup(
+    clients: tuple[str, ...],
+    scope: Scope | None,
+    dry_run: bool,
+    remove: bool,
+    url: str | None,
+    plugin: Path | None,
+    bundle: Path | None,
+    as_json: bool,
+) -> None:
     """Set up CLIENTS (default: every one found) to start the bridge by themselves.
 
     Other servers, unknown keys, comments and the file's encoding stay as they are. A backup is kept in the data
@@ -30,28 +44,50 @@ def setup(clients: tuple[str, ...], scope: Scope | None, dry_run: bool, remove: 
     """
     from mcp_bridge.commands.common import show
 
+    if plugin or bundle:
+        if clients or url or remove or dry_run:
+            raise click.UsageError("--plugin and --bundle write files only; leave everything else out")
+        click.echo(_write(plugin, bundle))
+        return
     place = Place.here()
     chosen = [CLIENTS[name] for name in clients] or [c for c in CLIENTS.values() if c.installed(place)]
     if not chosen:
         raise click.UsageError(f"no client found here; name one: {', '.join(CLIENTS)}")
-    rows = _all(chosen, place, scope, dry_run=dry_run, remove=remove)
+    rows = _all(chosen, place, scope, url, dry_run=dry_run, remove=remove)
     show(rows, as_json, lambda: "\n".join(_text(row) for row in rows))
     if any(row["state"] == "failed" for row in rows):
         raise SystemExit(1)
 
 
 def _all(
-    chosen: list[Client], place: Place, scope: Scope | None, *, dry_run: bool, remove: bool
+    chosen: list[Client], place: Place, scope: Scope | None, url: str | None, *, dry_run: bool, remove: bool
 ) -> list[dict[str, Any]]:
     ledger = Ledger(load().home)
     rows = []
     for client in chosen:
         try:
-            targets = client.targets(place, scope or client.scopes[0], server_command())
+            targets = client.targets(place, scope or client.scopes[0], server_command(), url)
         except CannotSetUp as error:
             raise click.UsageError(str(error)) from error
         rows += [_one(client, target, ledger, dry_run=dry_run, remove=remove) for target in targets]
     return rows
+
+
+def _write(plugin: Path | None, bundle: Path | None) -> str:
+    """Make the plugin or the bundle; what to do with it."""
+    from importlib.metadata import version
+
+    from mcp_bridge.setup.bundle import write_bundle
+    from mcp_bridge.setup.plugin import MARKETPLACE, NAME, write_plugin
+
+    said, number = [], version("multi-agent-bridge")
+    if plugin:
+        write_plugin(plugin, server_command(), number)
+        said.append(f"claude plugin marketplace add {plugin.resolve()}\nclaude plugin install {NAME}@{MARKETPLACE}")
+    if bundle:
+        write_bundle(bundle, number)
+        said.append(f"Open {bundle.resolve()} with Claude Desktop (Settings, Extensions).")
+    return "\n".join(said)
 
 
 def _one(client: Client, target: Target, ledger: Ledger, *, dry_run: bool, remove: bool) -> dict[str, Any]:

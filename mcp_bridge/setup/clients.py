@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from mcp_bridge.setup import edit
 
 SERVER: Final = "bridge"
+TOKEN_VARIABLE: Final = "BRIDGE_TOKEN"  # noqa: S105  the name of a variable
 Scope = Literal["user", "project", "local"]
 
 
@@ -39,18 +40,18 @@ class Target:
     """One file and how to put our entry in and out of it."""
 
     path: Path
-    section: str
+    section: edit.Section
     entry: Mapping[str, Any]
     toml: bool = False
 
     def put(self, text: str) -> str:
         if self.toml:
-            return edit.toml_set(text, self.section, SERVER, dict(self.entry))
+            return edit.toml_set(text, str(self.section), SERVER, dict(self.entry))
         return edit.json_set(text, self.section, SERVER, dict(self.entry))
 
     def take(self, text: str) -> str:
         if self.toml:
-            return edit.toml_remove(text, self.section, SERVER)
+            return edit.toml_remove(text, str(self.section), SERVER)
         return edit.json_remove(text, self.section, SERVER)
 
 
@@ -69,18 +70,20 @@ class Client:
             return True
         return any(path.exists() for path in _traces(self.name, place))
 
-    def targets(self, place: Place, scope: Scope, command: list[str]) -> list[Target]:
-        """The files to change. Raises CannotSetUp for a scope the client does not have."""
+    def targets(self, place: Place, scope: Scope, command: list[str], url: str | None = None) -> list[Target]:
+        """The files to change. Raises CannotSetUp for a scope or a transport the client does not have."""
         if scope not in self.scopes:
             raise CannotSetUp(f"{self.title} has no {scope} scope; it has: {', '.join(self.scopes)}")
-        entry = {"command": command[0], "args": command[1:]}
-        return [_target(self.name, path, scope, entry) for path in _files(self.name, place, scope)]
+        entry = _over_http(self.name, self.title, url) if url else _over_stdio(self.name, scope, command)
+        toml = self.name == "codex"
+        section = _section(self.name, place, scope)
+        return [Target(path, section, entry, toml) for path in _files(self.name, place, scope)]
 
 
 CLIENTS: Final = {
     client.name: client
     for client in (
-        Client("claude-code", "Claude Code", "claude", ("user", "project")),
+        Client("claude-code", "Claude Code", "claude", ("user", "project", "local")),
         Client("claude-desktop", "Claude Desktop", "", ("user",)),
         Client("codex", "Codex", "codex", ("user",)),
         Client("cursor", "Cursor", "cursor", ("user", "project")),
@@ -97,15 +100,35 @@ def server_command() -> list[str]:
     return [found, "mcp"] if found else [sys.executable, "-m", "mcp_bridge", "mcp"]
 
 
-def _target(client: str, path: Path, scope: Scope, entry: dict[str, Any]) -> Target:
+def _section(client: str, place: Place, scope: Scope) -> edit.Section:
+    if scope == "local":  # in the user's own file, for this project only
+        return ("projects", str(place.project), "mcpServers")
+    return {"codex": "mcp_servers", "vscode": "servers"}.get(client, "mcpServers")
+
+
+def _over_http(client: str, title: str, url: str) -> dict[str, Any]:
+    """An entry for a hub's /mcp. The token stays in the environment: each client has its own way to refer to it."""
+    address = url.rstrip("/").removesuffix("/mcp") + "/mcp"
+    if client == "claude-desktop":
+        raise CannotSetUp(f"{title} starts programs only; set BRIDGE_URL and BRIDGE_TOKEN for `mcp-bridge mcp` instead")
+    if client == "codex":
+        return {"url": address, "bearer_token_env_var": TOKEN_VARIABLE}
+    reference = {"claude-code": f"${{{TOKEN_VARIABLE}}}", "gemini": f"${TOKEN_VARIABLE}"}
+    headers = {"Authorization": "Bearer " + reference.get(client, f"${{env:{TOKEN_VARIABLE}}}")}
+    if client == "gemini":
+        return {"httpUrl": address, "headers": headers}
+    return {**({} if client == "cursor" else {"type": "http"}), "url": address, "headers": headers}
+
+
+def _over_stdio(client: str, scope: Scope, command: list[str]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"command": command[0], "args": command[1:]}
     if scope == "project":  # shared with others: no path of this machine in it
         entry = {"command": "mcp-bridge", "args": ["mcp"]}
     if client in ("claude-code", "vscode"):
         entry = {"type": "stdio", **entry}
     if client == "claude-desktop":  # it has no project: a name and a room of its own
         entry = {**entry, "args": [*entry["args"], "--name", "claude-desktop", "--room", "lobby"]}
-    section = {"codex": "mcp_servers", "vscode": "servers"}.get(client, "mcpServers")
-    return Target(path, section, entry, toml=client == "codex")
+    return entry
 
 
 def _files(client: str, place: Place, scope: Scope) -> list[Path]:

@@ -121,29 +121,58 @@ def _indent(text: str) -> str:
     return found.group(1) if found else "  "
 
 
-def json_get(text: str, section: str, name: str) -> str | None:
+Section = str | tuple[str, ...]  # the way to an object: one key, or several, outermost first
+
+
+def _way(section: Section) -> tuple[str, ...]:
+    return (section,) if isinstance(section, str) else section
+
+
+def _objects(text: str, section: Section) -> list[Object]:
+    """The root and the objects on the way to `section`, as far as they are there. Raises CannotEdit for other values."""
+    found = [_root(text)]
+    for key in _way(section):
+        member = _find(found[-1], key)
+        if member is None:
+            break
+        found.append(Scanner(text).object(member.value))
+    return found
+
+
+def json_get(text: str, section: Section, name: str) -> str | None:
     """The text of `section.name`; None when it is not there."""
     if not text.strip("\ufeff \t\r\n"):
         return None
-    outer = _find(_root(text), section)
-    if outer is None or text[outer.value] != "{":
+    try:
+        found = _objects(text, section)
+    except CannotEdit:
+        _root(text)
         return None
-    inner = _find(Scanner(text).object(outer.value), name)
+    if len(found) <= len(_way(section)):
+        return None
+    inner = _find(found[-1], name)
     return text[inner.value : inner.end] if inner else None
 
 
-def json_set(text: str, section: str, name: str, value: Any) -> str:
+def json_set(text: str, section: Section, name: str, value: Any) -> str:
     """Put `value` at `section.name`. Raises CannotEdit for text that is not JSON (comments are fine)."""
+    way = (*_way(section), name)
     if not text.strip("\ufeff \t\r\n"):
-        return ("\ufeff" if text.startswith("\ufeff") else "") + json.dumps({section: {name: value}}, indent=2) + "\n"
-    outer = _find(_root(text), section)
-    if outer is None:
-        return _insert(text, _root(text), section, {name: value}, 1)
-    inner_object = Scanner(text).object(outer.value)
-    inner = _find(inner_object, name)
+        return ("\ufeff" if text.startswith("\ufeff") else "") + json.dumps(_nested(way, value), indent=2) + "\n"
+    found = _objects(text, section)
+    depth = len(found)
+    if depth < len(way):
+        return _insert(text, found[-1], way[depth - 1], _nested(way[depth:], value), depth)
+    inner = _find(found[-1], name)
     if inner is None:
-        return _insert(text, inner_object, name, value, 2)
-    return text[: inner.value] + _dump(text, value, 2) + text[inner.end :]
+        return _insert(text, found[-1], name, value, depth)
+    return text[: inner.value] + _dump(text, value, depth) + text[inner.end :]
+
+
+def _nested(way: tuple[str, ...], value: Any) -> Any:
+    for key in reversed(way):
+        value = {key: value}
+    return value
 
 
 def _dump(text: str, value: Any, depth: int) -> str:
@@ -165,15 +194,11 @@ def _insert(text: str, into: Object, key: str, value: Any, depth: int) -> str:
     return text[:last] + "," + line + text[last:]
 
 
-def json_remove(text: str, section: str, name: str, *, drop_section: bool = False) -> str:
-    """Take `section.name` out; with `drop_section` the section too when nothing is left in it."""
+def json_remove(text: str, section: Section, name: str) -> str:
+    """Take `section.name` out."""
     if json_get(text, section, name) is None:
         return text
-    outer = _find(_root(text), section)
-    assert outer is not None
-    inside = Scanner(text).object(outer.value)
-    if drop_section and len(inside.members) == 1 and text[inside.members[0].end : inside.close].strip(" \t\r\n,") == "":
-        return _cut(text, _root(text), outer)
+    inside = _objects(text, section)[-1]
     member = _find(inside, name)
     assert member is not None
     return _cut(text, inside, member)

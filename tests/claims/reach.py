@@ -9,6 +9,7 @@ from tests.claims.claim import Claim, Mutant
 SETUP: Final = "tests/setup/test_setup.py"
 SOCKET: Final = "tests/push/test_socket.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
+CONFIG: Final = "tests/clients/test_configuration.py"
 
 CLAIMS: Final = [
     Claim(
@@ -80,9 +81,32 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "setup-plugin",
+        "Claude Code accepts and installs the plugin, a session with it is reached, and the bundle's server answers.",
+        (
+            f"{CONFIG}::test_claude_code_accepts_and_installs_the_plugin",
+            f"{CONFIG}::test_the_bundle_is_valid_and_its_server_answers",
+            f"{CLAUDE}::test_a_session_with_the_plugin_instead_of_setup_is_reached_too",
+        ),
+    ),
+    Claim(
+        "setup-token",
+        "No token is ever written into a client's configuration.",
+        (f"{SETUP}::test_over_http_the_token_is_only_referred_to",),
+        Mutant(
+            "mcp_bridge/setup/clients.py",
+            '"bearer_token_env_var": TOKEN_VARIABLE',
+            '"bearer_token_env_var": "secret"',
+            f"{SETUP}::test_over_http_the_token_is_only_referred_to",
+        ),
+    ),
+    Claim(
         "setup-exact",
-        "Setting up and removing leaves a configuration file byte for byte as it was.",
-        (f"{SETUP}::test_setup_and_remove_leave_the_file_as_it_was",),
+        "Setting up and removing leaves a configuration file byte for byte as it was, whatever comments and encoding.",
+        (
+            f"{SETUP}::test_setup_and_remove_leave_the_file_as_it_was",
+            f"{SETUP}::test_any_commented_file_in_any_encoding_comes_back_byte_for_byte",
+        ),
         Mutant(
             "mcp_bridge/setup/files.py",
             "return Change(path, current, old)",

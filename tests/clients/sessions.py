@@ -70,7 +70,11 @@ class ClaudeCode:
 
     def set_up(self) -> None:
         """What a user does once."""
-        command = [sys.executable, "-m", "mcp_bridge", "setup", "claude-code"]
+        self.bridge("setup", "claude-code")
+
+    def bridge(self, *arguments: str) -> None:
+        """`mcp-bridge` as this user, in the project."""
+        command = [sys.executable, "-m", "mcp_bridge", *arguments]
         done = subprocess.run(
             command, env=self.environment, cwd=self.project, capture_output=True, text=True, timeout=60
         )

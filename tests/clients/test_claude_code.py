@@ -193,3 +193,14 @@ def test_a_session_that_only_prints_gets_messages_while_it_works(stage: Stage) -
     done = stage.claude.run("-p", "work", "--allowedTools", "mcp__bridge__send")
     assert "I have it" in done.stdout, done.stdout + done.stderr
     once_each(stage.model.bodies, sent)
+
+
+def test_a_session_with_the_plugin_instead_of_setup_is_reached_too(stage: Stage) -> None:
+    stage.claude.bridge("setup", "claude-code", "--remove")
+    market = stage.claude.home / "market"
+    stage.claude.bridge("setup", "--plugin", str(market))
+    stage.open("--plugin-dir", str(market / "bridge"), "--", "hello")
+    stage.send("PLUGIN-WORD", "claude-proj")
+    stage.arrives("PLUGIN-WORD")
+    body = json.dumps(stage.model.having("PLUGIN-WORD")[0])
+    assert "working-together" in body, "the skill is offered to the model"

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mcp_bridge.commands.setup import carry_out, change_for
 from mcp_bridge.setup import edit
 from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Place, Target
 from mcp_bridge.setup.edit import CannotEdit
-from mcp_bridge.setup.files import Ledger
+from mcp_bridge.setup.files import Ledger, decode
 
 COMMAND = ["/opt/bin/mcp-bridge", "mcp"]
+URL = "https://hub.example"
 JSONC = """// my servers
 {
     "theme": "dark", /* keep */
@@ -60,17 +63,28 @@ def cases() -> list[Any]:
     for client in CLIENTS.values():
         for scope in client.scopes:
             fixtures = TOML if client.name == "codex" else FIXTURES
-            found += [pytest.param(client.name, scope, name, id=f"{client.name}-{scope}-{name}") for name in fixtures]
+            transports = [None] if client.name == "claude-desktop" else [None, URL]
+            found += [
+                pytest.param(
+                    client.name, scope, name, url, id=f"{client.name}-{scope}-{name}-{'http' if url else 'stdio'}"
+                )
+                for name in fixtures
+                for url in transports
+            ]
     return found
 
 
-def prepare(folder: Path, client: str, scope: Any, fixture: str) -> tuple[Target, bytes | None]:
-    target = CLIENTS[client].targets(place(folder), scope, COMMAND)[0]
+def outermost(target: Target) -> str:
+    return target.section if isinstance(target.section, str) else target.section[0]
+
+
+def prepare(folder: Path, client: str, scope: Any, fixture: str, url: str | None = None) -> tuple[Target, bytes | None]:
+    target = CLIENTS[client].targets(place(folder), scope, COMMAND, url)[0]
     data = (TOML if target.toml else FIXTURES)[fixture]
     if data is not None:
         if b"%" in data or "UTF-16" in fixture:
             encoding = "utf-16-le" if fixture == "UTF-16" else "utf-8"
-            data = data.decode(encoding).replace("%s", target.section).encode(encoding)
+            data = data.decode(encoding).replace("%s", outermost(target)).encode(encoding)
         target.path.parent.mkdir(parents=True, exist_ok=True)
         target.path.write_bytes(data)
     return target, data
@@ -83,9 +97,11 @@ def do(target: Target, folder: Path, *, remove: bool = False) -> None:
         carry_out(change, target.path, ledger, remove=remove)
 
 
-@pytest.mark.parametrize(("client", "scope", "fixture"), cases())
-def test_setup_and_remove_leave_the_file_as_it_was(tmp_path: Path, client: str, scope: str, fixture: str) -> None:
-    target, before = prepare(tmp_path, client, scope, fixture)
+@pytest.mark.parametrize(("client", "scope", "fixture", "url"), cases())
+def test_setup_and_remove_leave_the_file_as_it_was(
+    tmp_path: Path, client: str, scope: str, fixture: str, url: str | None
+) -> None:
+    target, before = prepare(tmp_path, client, scope, fixture, url)
     do(target, tmp_path)
     put = target.path.read_bytes()
     do(target, tmp_path)
@@ -95,9 +111,11 @@ def test_setup_and_remove_leave_the_file_as_it_was(tmp_path: Path, client: str, 
     assert after == before
 
 
-@pytest.mark.parametrize(("client", "scope", "fixture"), cases())
-def test_when_somebody_wrote_since_only_our_entry_goes(tmp_path: Path, client: str, scope: str, fixture: str) -> None:
-    target, _ = prepare(tmp_path, client, scope, fixture)
+@pytest.mark.parametrize(("client", "scope", "fixture", "url"), cases())
+def test_when_somebody_wrote_since_only_our_entry_goes(
+    tmp_path: Path, client: str, scope: str, fixture: str, url: str | None
+) -> None:
+    target, _ = prepare(tmp_path, client, scope, fixture, url)
     do(target, tmp_path)
     encoding = "utf-16-le" if fixture == "UTF-16" else "utf-8"
     mine = "# newer words\r\n" if target.toml else "// newer words\r\n"
@@ -109,12 +127,13 @@ def test_when_somebody_wrote_since_only_our_entry_goes(tmp_path: Path, client: s
     text = target.path.read_bytes().decode(encoding)
     assert mine in text
     assert "mcp-bridge" not in text
+    assert URL not in text
     if target.toml:
         assert set(tomllib.loads(text.removeprefix("\ufeff")).get("mcp_servers", {})) <= {"other"}
     else:
         assert edit.json_get(text, target.section, "bridge") is None
         if '"other"' in newer.decode(encoding):
-            assert edit.json_get(text, target.section, "other") is not None
+            assert edit.json_get(text, outermost(target), "other") is not None
 
 
 def test_the_entry_is_put_beside_what_is_there(tmp_path: Path) -> None:
@@ -156,6 +175,28 @@ def test_project_files_name_no_path_of_this_machine_and_no_secret(tmp_path: Path
             target = client.targets(place(tmp_path), "project", COMMAND)[0]
             assert target.entry["command"] == "mcp-bridge"
             assert "env" not in target.entry
+
+
+def test_over_http_the_token_is_only_referred_to() -> None:
+    shown = {}
+    for client in CLIENTS.values():
+        if client.name != "claude-desktop":
+            target = client.targets(place(Path("/home/ada")), client.scopes[0], COMMAND, URL)[0]
+            shown[client.name] = json.dumps(dict(target.entry))
+            assert f"{URL}/mcp" in shown[client.name]
+            assert "BRIDGE_TOKEN" in shown[client.name]
+    assert set(shown) == set(CLIENTS) - {"claude-desktop"}
+    with pytest.raises(CannotSetUp, match="BRIDGE_URL"):
+        CLIENTS["claude-desktop"].targets(place(Path("/home/ada")), "user", COMMAND, URL)
+
+
+def test_local_scope_stands_under_the_project_in_the_users_own_file(tmp_path: Path) -> None:
+    target = CLIENTS["claude-code"].targets(place(tmp_path), "local", COMMAND)[0]
+    target.path.write_text(json.dumps({"projects": {"/other": {"mcpServers": {"x": {}}}}}))
+    do(target, tmp_path)
+    made = json.loads(target.path.read_text())["projects"]
+    assert made[str(tmp_path / "proj")]["mcpServers"]["bridge"]["command"] == COMMAND[0]
+    assert made["/other"] == {"mcpServers": {"x": {}}}
 
 
 def test_every_build_of_claude_desktop_is_found(tmp_path: Path) -> None:
@@ -205,3 +246,60 @@ def test_any_json_keeps_its_values(others: dict[str, Any], servers: dict[str, An
     put = edit.json_set(text, "mcpServers", "bridge", {"command": "x"})
     assert json.loads(put) == {**whole, "mcpServers": {**servers, "bridge": {"command": "x"}}}
     assert json.loads(edit.json_remove(put, "mcpServers", "bridge")) == whole
+
+
+SPACES = st.sampled_from(["", " ", "\n", "\t", "\r\n", " // said, by {somebody}\n", '/* "a": [1, */'])
+
+
+@st.composite
+def jsonc(draw: st.DrawFn, depth: int = 0) -> str:
+    """JSON with comments, odd white space and trailing commas."""
+    if depth == 3 or (depth and draw(st.booleans())):
+        return json.dumps(draw(VALUES), ensure_ascii=draw(st.booleans()))
+    keys = draw(st.lists(st.sampled_from(["a", "mcpServers", "é", "x y", "ſ"]), unique=True, max_size=4))
+    gap = [draw(SPACES) for _ in range(6)]
+    parts = [f"{gap[0]}{json.dumps(k)}{gap[1]}:{gap[2]}{draw(jsonc(depth + 1))}{gap[3]}" for k in keys]
+    trailing: bool = draw(st.booleans())
+    comma = "," if keys and trailing else ""
+    return "{" + ",".join(parts) + comma + gap[4] + "}" + (gap[5] if depth == 0 else "")
+
+
+@given(jsonc(), st.sampled_from(["", "\ufeff"]), st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"]), st.booleans())
+def test_any_commented_file_in_any_encoding_comes_back_byte_for_byte(
+    text: str, mark: str, encoding: str, deep: bool
+) -> None:
+    section = ("a", "x y", "mcpServers") if deep else "mcpServers"
+    before = ((mark if encoding == "utf-8" else "\ufeff") + text).encode(encoding, "surrogatepass")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        target = Target(folder / "servers.json", section, {"command": "x"})
+        target.path.write_bytes(before)
+        try:
+            do(target, folder)
+        except CannotEdit:
+            assert target.path.read_bytes() == before
+            return
+        put = target.path.read_bytes()
+        assert edit.json_get(decode(put)[0], section, "bridge") is not None
+        do(target, folder, remove=True)
+        assert target.path.read_bytes() == before
+
+
+@given(jsonc(), jsonc())
+def test_what_somebody_wrote_in_between_stays_and_ours_goes(text: str, newer: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        target = Target(folder / "servers.json", "mcpServers", {"command": "x"})
+        target.path.write_text(text, "utf-8", newline="")
+        try:
+            do(target, folder)
+            theirs = target.put(newer)  # they wrote another file and kept our entry
+        except CannotEdit:
+            return
+        assume(theirs != target.path.read_bytes().decode())
+        target.path.write_text(theirs, "utf-8", newline="")
+        do(target, folder, remove=True)
+        left = target.path.read_bytes().decode()
+        assert edit.json_get(left, "mcpServers", "bridge") is None
+        for kept in re.findall(r"said, by|/\*", newer):
+            assert kept in left
