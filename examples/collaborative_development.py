@@ -35,7 +35,7 @@ from mcp_bridge.commands.talk import describe
 from mcp_bridge.serve import serving
 
 ROOM = "roman"
-WANTED = [("approved", "approve"), ("decided", "table")]
+DEBATED = "Convert by a table"
 LIMIT_S = 150
 Message = dict[str, Any]
 
@@ -87,8 +87,8 @@ class Agent:
 
     name: ClassVar[str]
     role: ClassVar[str]
+    side: ClassVar[str] = "pro"
     argument: ClassVar[str] = ""
-    ranking: ClassVar[list[str]] = ["table", "digits"]
 
     def __init__(self, client: Client, workspace: Path) -> None:
         self.client, self.workspace = client, workspace
@@ -117,25 +117,30 @@ class Agent:
         for message in (await self.use("poll", wait_s=wait_s)).get("messages", []):
             about = message.get("about", {})
             if about.get("type") == "proposal.opened":
-                await self.vote(about["id"])
+                await self.consider(about["id"])
             elif message["from"] == Coordinator.name and message["text"].startswith(("Go.", "Over.")):
                 self.started, self.over = True, message["text"].startswith("Over.")
             else:
                 await self.hear(message)
 
-    async def vote(self, proposal: str) -> None:
-        options = (await self.use("vote", proposal=proposal, action="see"))["options"]
-        choice: Any = "approve" if "approve" in options else [o for o in self.ranking if o in options]
+    async def consider(self, proposal: str) -> None:
+        """Argue where it is not decided yet what is right; vote at once where it is."""
+        if DEBATED in (await self.use("vote", proposal=proposal, action="see"))["title"]:
+            await self.use("vote", action="argue", proposal=proposal, choice=self.side, text=self.argument)
+        else:
+            await self.vote(proposal, "approve", "it is tested and reviewed")
+
+    async def vote(self, proposal: str, choice: str, reason: str) -> None:
         try:
-            await self.use("vote", proposal=proposal, choice=choice, reason=self.argument or "it is what we need")
+            await self.use("vote", proposal=proposal, choice=choice, reason=reason)
         except Refused as refusal:
             if "[proposal-closed]" not in str(refusal):  # the others made it certain before I could
                 raise
 
     async def hear(self, message: Message) -> None:
         """A message or notice that is not about voting or the end."""
-        if message["from"] == Coordinator.name and "Argue" in message["text"] and self.argument:
-            await self.say(self.argument, reply_to=message["id"])
+        if found := re.match(r"You have all argued; vote on (p\S+)", message["text"]):
+            await self.vote(found[1], "approve" if self.side == "pro" else "reject", self.argument)
 
     async def work(self) -> None:
         """Do the next card that fits, if there is one."""
@@ -173,13 +178,10 @@ class Coordinator(Agent):
         await self.use("join", room=ROOM, role=self.role, template="build", topic="A program for Roman numerals")
         while len((await self.use("who", room=ROOM))["members"]) <= len(CAST):  # the person is a member too
             await self.listen(0.2)
-        self.started, self.heard = True, list[Message]()
+        self.started = True
         while not self.over:
             await self.work()
             await self.listen()
-
-    async def hear(self, message: Message) -> None:
-        self.heard.append(message)
 
     async def do(self, card: dict[str, Any]) -> None:
         steps = {"Say what": self.tell, "Decide how": self.decide, "Split": self.split, "Release": self.release}
@@ -195,24 +197,23 @@ class Coordinator(Agent):
         await self.say("We build roman.py with to_roman(number). It is done when its tests pass and it was reviewed.")
 
     async def decide(self) -> None:
-        """Ask the researcher, hear the arguments, have everybody vote."""
+        """Ask the researcher, let everybody argue, then vote."""
         asked = await self.use(
             "ask", text="Which numbers have a Roman numeral?", to="@researcher", room=ROOM, wait_s=30
         )
         assert asked["answered"], "the researcher answers"
-        await self.say("A table of pairs, or digit by digit? Argue, then we vote.", intent="request")
-        arguments = [agent for agent in CAST.values() if agent.argument]
-        while sum("reply_to" in message for message in self.heard) < len(arguments):
+        proposal = (await self.use("propose", room=ROOM, title=f"{DEBATED}, not digit by digit?"))["id"]
+        while len((await self.use("vote", proposal=proposal, action="see")).get("remarks", [])) < len(CAST) - 1:
             await self.listen()
-        await self.outcome(title="How do we convert?", options=["table", "digits"], rule="ranked")
+        await self.say(f"You have all argued; vote on {proposal} now.", intent="request")
+        await self.outcome(proposal)
 
-    async def outcome(self, **proposal: Any) -> None:
-        """Open a vote, cast mine, and wait for the end of it."""
-        made = await self.use("propose", room=ROOM, **proposal)
-        await self.vote(made["id"])
-        while (found := await self.use("vote", proposal=made["id"], action="see"))["state"] == "open":
+    async def outcome(self, proposal: str) -> None:
+        """Cast my ballot and wait for the end of the vote."""
+        await self.vote(proposal, "approve", "it is what we need")
+        while (found := await self.use("vote", proposal=proposal, action="see"))["state"] == "open":
             await self.listen()
-        assert found["outcome"] in ("table", "approve"), found
+        assert found["outcome"] == "approve", found
 
     async def split(self) -> None:
         code = await self.add("Write roman.py", role="coder", priority="high", text="By a table; see spec.md.")
@@ -224,7 +225,8 @@ class Coordinator(Agent):
         return str((await self.use("board", action="add", title=title, **fields))["card"]["id"])
 
     async def release(self) -> None:
-        await self.outcome(title="Release roman.py?", rule="supermajority", quorum=0.8)
+        rule = {"rule": "supermajority", "quorum": 0.8}
+        await self.outcome((await self.use("propose", room=ROOM, title="Release roman.py?", **rule))["id"])
 
 
 class Researcher(Agent):
@@ -282,8 +284,8 @@ class Tester(Agent):
     """Runs what others wrote, and says exactly what came out."""
 
     name, role = "tess", "tester"
-    argument = "Digit by digit is easier to test, but I can live with a table."
-    ranking: ClassVar[list[str]] = ["digits", "table"]
+    side = "con"
+    argument = "Digit by digit is easier to test; with a table somebody will forget the fours and nines."
     code = ""
 
     async def do(self, card: dict[str, Any]) -> None:
@@ -454,7 +456,8 @@ async def verify(client: HubClient, workspace: Path) -> int:
         "the program is right": [to_roman(n) for n in (4, 1994, 3999)] == ["IV", "MCMXCIV", "MMMCMXCIX"],
         "every card is done": {card.column for card in board.cards} == {"done"} and len(board.cards) == 9,
         "nobody reviewed their own work": did["Review roman.py"] != did["Write roman.py"],
-        "both votes came to an end": [(p.state, p.outcome) for p in proposals] == WANTED,
+        "both votes came to an end": [p.outcome for p in proposals] == ["approve", "approve"],
+        "everybody argued": [e["type"] for e in events].count("argument.made") == 4,
         "the program has three versions": files == {"spec.md": 1, "test_roman.py": 1, "roman.py": 3},
         "cody asked for a file that tess held": any("Please release" in str(e["data"].get("text")) for e in events),
         "what was reserved was released": held.count("reservation.made") == held.count("reservation.released") >= 6,

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from starlette.applications import Starlette
@@ -134,7 +133,7 @@ class HubApp:
     def _blobs(self) -> BlobStore:
         """Where files' bytes are."""
         limits = FileLimits(self.settings.file_bytes, self.settings.room_files_bytes)
-        return BlobStore(Path(self.settings.files_dir or self.settings.home / "blobs"), limits)
+        return BlobStore(self.settings.blobs, limits)
 
     def _first_start(self, tx: Tx) -> None:
         if find_stream(tx, "hub", "hub") is None:

@@ -86,6 +86,11 @@ class Settings:
         """Whether only this machine can connect."""
         return self.host in ("127.0.0.1", "::1", "localhost")
 
+    @property
+    def blobs(self) -> Path:
+        """Where the bytes of files are."""
+        return Path(self.files_dir).expanduser() if self.files_dir else self.home / "blobs"
+
     def check_exposure(self) -> None:
         """Raises SettingsError for an address other machines reach without TLS or a proxy in front."""
         if not self.loopback and not self.tls_cert and not self.behind_proxy:

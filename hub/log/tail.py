@@ -19,6 +19,7 @@ _PAGES: Final = 16  # readers of a burst are at a few places at a time, not at o
 _BYTES: Final = 4 * 1024 * 1024
 SIGNALS: Final = 1 << 61  # plus a stream's id: the topic of its signals
 _SIGNALS_KEPT: Final = 64  # per room, and rooms: signals are for who listens now
+OWN_TOPICS: Final = 2**60  # from here on topics belong to workers of the hub, not to streams or agents
 _WAKE_CHUNK: Final = 32  # waking 1,000 at once stalls the loop for 58 ms; in chunks 4 ms
 _MEMBERSHIP: Final = (b'"type":"member.left"', b'"type":"room.created"')
 
@@ -186,8 +187,9 @@ class Tails:
             self._leave(topics, waiter)
 
     def waiting(self) -> int:
-        """How many readers wait now."""
-        return len(set().union(*self._waiters.values())) if self._waiters else 0
+        """How many readers wait now, for streams or for what concerns an agent; the hub's own workers do not count."""
+        readers = [waiters for topic, waiters in self._waiters.items() if abs(topic) < OWN_TOPICS]
+        return len(set[asyncio.Future[None]]().union(*readers))
 
     def poke(self, topic: int) -> None:
         """Let whoever waits on `topic` look again."""

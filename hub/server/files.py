@@ -25,6 +25,7 @@ from hub.core.errors import HubError, Invalid, Malformed, MethodNotAllowed
 from hub.features.files.contract import SHARE, GetFile, ShareFile
 from hub.features.files.handlers import find_bytes
 from hub.features.files.rules import BodyTooSlow, RangeNotSatisfiable, need_digest
+from hub.features.files.thumbnails import Thumbnails
 from hub.kernel.files.contract import SharedFile
 from hub.kernel.files.project import newest_of
 from hub.kernel.files.receive import receiving
@@ -51,7 +52,10 @@ _CONTENT_DIGEST: Final = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
 
 
 def routes(hub: HubApp) -> list[Route]:
-    return [Route("/v1/rooms/{room}/files/{file}/content", _Content(hub))]
+    return [
+        Route("/v1/rooms/{room}/files/{file}/content", _Content(hub)),
+        Route("/v1/rooms/{room}/files/{file}/thumbnail", _Thumbnail(hub)),
+    ]
 
 
 class Upload:
@@ -199,7 +203,15 @@ class _Content:
             await send_problem(error, scope, receive, send)
             return
         with file:
-            await _send_file(request, shared, file, scope, receive, send)
+            try:
+                await self._answer(request, shared, file, scope, receive, send)
+            except HubError as error:
+                await send_problem(error, scope, receive, send)
+
+    async def _answer(
+        self, request: Request, shared: SharedFile, file: BinaryIO, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        await _send_file(request, shared, file, scope, receive, send)
 
     async def _find(self, request: Request, principal: Principal) -> tuple[SharedFile, str]:
         dispatch = self._hub.dispatch
@@ -209,6 +221,29 @@ class _Content:
         await dispatch.run(principal, wanted)
         call = dispatch.call(principal)
         return await dispatch.store.read(lambda tx: find_bytes(tx, call, wanted.room, wanted.file, wanted.version))
+
+
+class _Thumbnail(_Content):
+    """`GET …/files/{file}/thumbnail`: a small PNG, drawn anew, which a page may show."""
+
+    def __init__(self, hub: HubApp) -> None:
+        super().__init__(hub)
+        self._thumbnails = Thumbnails()
+
+    async def _answer(
+        self, request: Request, shared: SharedFile, file: BinaryIO, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        etag = f'"{shared.sha256}-small"'
+        common = [header for header in headers_of(shared) if header[0] not in (b"etag", b"accept-ranges")]
+        headers = [*common, (b"etag", etag.encode())]
+        if _matches(request.headers.get("if-none-match"), etag):
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        picture = await self._thumbnails.of(shared, file)
+        headers += [(b"content-type", b"image/png"), (b"content-length", b"%d" % len(picture))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else picture})
 
 
 def headers_of(shared: SharedFile) -> list[tuple[bytes, bytes]]:

@@ -14,15 +14,21 @@ from typing import Any, Final
 import sqlite_utils
 
 from hub.storage.directory import DirectoryLock, make_private
+from hub.storage.file_backup import back_up_files, files_of, restore_files
 from hub.storage.interface import StoreError
 
 FILE: Final = "hub.db"
+BLOBS: Final = "blobs"
 
 
-def backup(home: Path, target: Path) -> dict[str, int]:
-    """Copy the database while the hub runs; row counts of the copy. Raises StoreError when `target` exists."""
-    if target.exists():
-        raise StoreError(f"{target} exists; choose another name, a backup never overwrites")
+def backup(home: Path, target: Path, blobs: Path | None = None) -> dict[str, int]:
+    """Copy the database while the hub runs, and the files of its rooms beside it; row counts of the copy.
+
+    Raises StoreError when `target` exists.
+    """
+    for path in (target, files_of(target)):
+        if path.exists():
+            raise StoreError(f"{path} exists; choose another name, a backup never overwrites")
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)  # it holds what everybody said
@@ -33,13 +39,14 @@ def backup(home: Path, target: Path) -> dict[str, int]:
             raise StoreError(f"the copy is damaged: {found}")
     copy.close()
     part.replace(target)
+    back_up_files(target, blobs or home / BLOBS)
     return inspect_file(target)
 
 
-def restore(home: Path, source: Path) -> dict[str, int]:
+def restore(home: Path, source: Path, blobs: Path | None = None) -> dict[str, int]:
     """Put a backup in place of the database; every stream starts a new epoch, so readers get a gap, never silence.
 
-    The hub must not run. The database that was there is kept beside it with the ending `.before-restore`.
+    The hub must not run. The database and files that were there are kept with the ending `.before-restore`.
     """
     make_private(home)
     lock = DirectoryLock(home)
@@ -50,6 +57,7 @@ def restore(home: Path, source: Path) -> dict[str, int]:
         part = home / (FILE + ".part")
         _copy_private(source, part)  # complete before anything moves: the source may be what `_keep` replaces
         _new_epochs(part)
+        restore_files(source, database.with_name(FILE + ".before-restore"), blobs or home / BLOBS)
         if database.exists():
             _keep(database)
         for ending in ("-wal", "-shm"):

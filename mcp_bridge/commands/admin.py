@@ -35,9 +35,10 @@ async def stats(client: HubClient, as_json: bool) -> None:
 @click.argument("target", type=click.Path(path_type=Path))
 @json_option
 def backup(target: Path, as_json: bool) -> None:
-    """Copy the database to TARGET while the hub runs; the copy is checked."""
-    counts = maintenance.backup(load().home, target)
-    show(counts, as_json, lambda: f"{target}: {counts['event']} events, checked")
+    """Copy the database to TARGET while the hub runs, checked, and the rooms' files to TARGET.files."""
+    settings = load()
+    counts = maintenance.backup(settings.home, target, settings.blobs)
+    show(counts, as_json, lambda: f"{target}: {counts['event']} events, {counts['file']} files, checked")
 
 
 @admin.command("restore")
@@ -47,8 +48,9 @@ def backup(target: Path, as_json: bool) -> None:
 )
 @json_option
 def restore(source: Path, as_json: bool) -> None:
-    """Put a backup in place; readers get a gap, never silence."""
-    counts = maintenance.restore(load().home, source)
+    """Put a backup and its files in place; readers get a gap, never silence."""
+    settings = load()
+    counts = maintenance.restore(settings.home, source, settings.blobs)
     show(counts, as_json, lambda: f"restored {counts['event']} events; start the hub: mcp-bridge up")
 
 

@@ -41,7 +41,7 @@ class BoardArgs(Args):
     ] = "see"
     room: RoomArg = None
     card: str | None = None
-    version: int | None = Field(None, description="that you saw; to move, update, check, archive")
+    version: int | None = Field(None, description="that you saw")
     title: str | None = None
     text: str | None = Field(None, description="body or comment")
     column: str | None = None
@@ -52,7 +52,7 @@ class BoardArgs(Args):
     due: str | None = None
     blocked_by: list[str] | None = None
     checklist: list[str] | None = None
-    item: int | None = Field(None, description="to check, from 1")
+    item: int | None = Field(None, description="from 1")
     links: list[str] | None = None
 
 

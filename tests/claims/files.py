@@ -20,6 +20,9 @@ LOCAL: Final = "tests/mcp/test_local_files.py"
 SWAPPED: Final = f"{LOCAL}::test_a_folder_swapped_for_a_link_during_the_walk_is_noticed"
 EXCHANGE: Final = "tests/features/runs/test_exchange.py"
 READS: Final = f"{EXCHANGE}::test_a_run_reads_files_of_the_room_and_leaves_new_versions_of_others"
+PICTURES: Final = "tests/features/files/test_thumbnails.py"
+BOMBS: Final = f"{PICTURES}::test_bombs_and_broken_images_are_refused_and_the_hub_goes_on"
+RESTORED: Final = "tests/storage/test_maintenance.py::test_files_come_back_with_a_backup_and_an_undone_restore"
 UPLOADS: Final = "tests/faults/test_uploads.py"
 TWO_HUBS: Final = (
     "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_their_files_and_collect_them_without_taking_any"
@@ -66,9 +69,7 @@ CLAIMS: Final = [
         "P15-quota",
         "The files of a room never exceed its quota, however many are shared at once.",
         (QUOTA, f"{BYTES}::test_a_full_room_refuses_before_and_after_the_bytes"),
-        Mutant(
-            "hub/kernel/files/share.py", "    check_quota(tx, entered, blob.size_bytes, blob.room_bytes)\n", "", QUOTA
-        ),
+        Mutant("hub/kernel/files/share.py", "    check_quota(tx, room, blob.size_bytes, blob.room_bytes)\n", "", QUOTA),
     ),
     Claim(
         "P15-gone",
@@ -147,5 +148,27 @@ CLAIMS: Final = [
             "tests/acceptance/test_csv_to_plot.py::test_one_shares_a_table_the_other_plots_it_and_the_plot_opens",
         ),
         Mutant("hub/features/runs/exchange.py", "blob=blob, actor=requester", "blob=blob", READS),
+    ),
+    Claim(
+        "P15-pictures",
+        "Small pictures are drawn anew by a child with little memory and time; bombs and broken images are refused.",
+        (
+            f"{PICTURES}::test_an_image_has_a_small_picture_drawn_anew",
+            BOMBS,
+            f"{PICTURES}::test_the_drawing_child_has_no_memory_to_waste_and_writes_no_file",
+            f"{PICTURES}::test_a_stranger_sees_no_small_picture",
+        ),
+        Mutant("hub/features/files/draw.py", "if image.width * image.height > MOST_PIXELS:", "if False:", BOMBS),
+    ),
+    Claim(
+        "P15-page",
+        "On the live page a dropped file is shared, shown with a small picture, and saved again; its name stays text.",
+        ("tests/dashboard/test_page.py::test_a_dropped_file_is_shared_shown_small_and_saved_again",),
+    ),
+    Claim(
+        "P15-backup",
+        "A backup holds the files of its rooms; restoring it, and undoing that, brings them back.",
+        (RESTORED, "tests/storage/test_maintenance.py::test_a_backup_without_files_leaves_those_that_are_there"),
+        Mutant("hub/storage/maintenance.py", "    back_up_files(target, blobs or home / BLOBS)\n", "", RESTORED),
     ),
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 from playwright.async_api import Page, Route, async_playwright, expect
 
 from hub.settings import Settings
@@ -104,6 +107,45 @@ async def test_every_message_stands_on_the_page_once_however_history_and_stream_
         texts = ["before the page", "live one", "while history was on its way"]
         await expect(lines).to_contain_text(texts, timeout=10_000)
         await expect(lines).to_have_count(3)
+
+
+async def test_a_dropped_file_is_shared_shown_small_and_saved_again(served: Served, page: Page, tmp_path: Path) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    picture = io.BytesIO()
+    Image.new("RGB", (600, 300), (0, 128, 0)).save(picture, "PNG")
+    async with httpx2.AsyncClient(base_url=served.url, headers={"authorization": f"Bearer {served.token}"}) as http:
+        await http.post("/v1/rooms", json={"room": "build"})
+        code = (await http.post("/v1/login-codes")).json()["code"]
+        await page.goto(f"{served.url}/#code={code}")
+        await expect(page.locator("#state")).to_have_text("Live", timeout=10_000)
+        name = "<img src=x onerror=alert(1)>.png"
+        dropped = await page.evaluate_handle(DROP, [base64.b64encode(picture.getvalue()).decode(), name])
+        await page.dispatch_event("#conversation", "drop", {"dataTransfer": dropped})
+        await expect(page.locator(".files button")).to_contain_text(f"{name} (", timeout=5000)
+        small = page.locator(".files img")
+        await expect(small).to_have_count(1, timeout=10_000)
+        assert await small.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [256, 128]
+        async with page.expect_download() as saving:
+            await page.click(".files button")
+        saved = await (await saving.value).path()
+        assert Path(saved).read_bytes() == picture.getvalue()
+        await page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/html", "buffer": b"<b>hi"})
+        await expect(page.locator(".files button").last).to_have_text("a.txt (5 bytes)", timeout=5000)
+        shared = (await http.get("/v1/rooms/build/files")).json()["items"]
+        assert [(item["name"], item["media_type"]) for item in shared] == [
+            ("a.txt", "text/plain; charset=utf-8"),
+            (name, "image/png"),
+        ]
+    assert errors == []
+
+
+DROP = """([content, name]) => {
+  const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+  const made = new DataTransfer();
+  made.items.add(new File([bytes], name));
+  return made;
+}"""
 
 
 async def test_a_used_link_says_what_to_do(served: Served, page: Page) -> None:

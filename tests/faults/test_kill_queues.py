@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections import Counter
@@ -19,7 +20,7 @@ from hub.features.queues.rules import LeaseLost
 from tests.faults.world import World
 
 pytestmark = pytest.mark.anyio
-KILLS = 12
+KILLS = int(os.environ.get("QUEUE_KILLS_PER_RUN", "6"))
 
 
 @dataclass

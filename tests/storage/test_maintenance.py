@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
+from hub.features.files.contract import DeleteFile, ListFiles, ReadFile, ShareFile
 from hub.features.messages.contract import PostMessage
+from hub.kernel.files.collect import forget_unneeded
 from hub.kernel.inbox.contract import ReadEvents
 from hub.kernel.rooms.contract import CreateRoom
+from hub.storage.blobs import BlobStore
 from hub.storage.interface import StoreError
 from hub.storage.maintenance import FILE, backup, export_events, restore
-from tests.support.hubs import running_hub
+from tests.support.hubs import TestHub, running_hub
 
 pytestmark = pytest.mark.anyio
 
@@ -94,3 +98,52 @@ async def test_a_file_of_something_else_is_not_restored(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         restore(tmp_path / "home", tmp_path / "other.db")
     assert not (tmp_path / "home" / FILE).exists()
+
+
+async def put(hub: TestHub, name: str, content: str) -> None:
+    await (await hub.local()).call(ShareFile(room="build", name=name, content=content))
+
+
+async def texts(hub: TestHub) -> dict[str, str]:
+    local = await hub.local()
+    items = (await local.call(ListFiles(room="build"))).items
+    return {item.name: (await local.call(ReadFile(room="build", file=item.id))).text or "" for item in items}
+
+
+async def test_files_come_back_with_a_backup_and_an_undone_restore(tmp_path: Path) -> None:
+    home, copy = tmp_path / "home", tmp_path / "copy.db"
+    async with running_hub(home) as hub:
+        await (await hub.local()).call(CreateRoom(room="build"))
+        await put(hub, "kept.txt", "kept")
+        await put(hub, "deleted.txt", "deleted later")
+        counts = await asyncio.to_thread(backup, home, copy)
+        assert counts["file"] == 2
+        await (await hub.local()).call(DeleteFile(room="build", file="deleted.txt"))
+        await put(hub, "newer.txt", "newer")
+        await forget_unneeded(hub.app.store, hub.app.dispatch.service(BlobStore), hub.clock(), grace_s=0)
+        assert await texts(hub) == {"kept.txt": "kept", "newer.txt": "newer"}
+    with pytest.raises(StoreError, match="never overwrites"):
+        backup(home, copy)
+    restore(home, copy)
+    async with running_hub(home) as hub:
+        assert await texts(hub) == {"kept.txt": "kept", "deleted.txt": "deleted later"}
+    restore(home, home / f"{FILE}.before-restore")
+    async with running_hub(home) as hub:
+        assert await texts(hub) == {"kept.txt": "kept", "newer.txt": "newer"}
+    (tmp_path / "elsewhere").mkdir()
+    restore(tmp_path / "elsewhere", copy)
+    async with running_hub(tmp_path / "elsewhere") as hub:
+        assert await texts(hub) == {"kept.txt": "kept", "deleted.txt": "deleted later"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (home, copy, tmp_path / "copy.db.files"))
+
+
+async def test_a_backup_without_files_leaves_those_that_are_there(tmp_path: Path) -> None:
+    home, copy = tmp_path / "home", tmp_path / "copy.db"
+    async with running_hub(home) as hub:
+        await (await hub.local()).call(CreateRoom(room="build"))
+        await put(hub, "a.txt", "one")
+        await asyncio.to_thread(backup, home, copy)
+    shutil.rmtree(tmp_path / "copy.db.files")
+    restore(home, copy)
+    async with running_hub(home) as hub:
+        assert await texts(hub) == {"a.txt": "one"}

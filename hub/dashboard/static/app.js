@@ -2,6 +2,7 @@
 // @ts-check
 
 import { offerPairing } from "./browser.js";
+import { acceptFiles, attachmentList } from "./files.js";
 
 /** @type {string} */
 let token = "";
@@ -27,6 +28,9 @@ async function api(path, init = {}) {
   if (!answer.ok) throw new Error(body.detail ?? answer.statusText);
   return body;
 }
+
+/** A request with the token, for what is not JSON. @param {string} path @param {RequestInit} [init] */
+const ask = (path, init = {}) => fetch(path, { ...init, headers: { authorization: `Bearer ${token}` } });
 
 async function logIn() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
@@ -110,6 +114,7 @@ function messageLine(message) {
   const who = Object.assign(document.createElement("b"), { textContent: message.from });
   const to = message.to.length ? `→ ${message.to.join(", ")}: ` : "";
   li.append(time, who, message.tombstone ? `(${message.tombstone})` : to + message.text);
+  if (message.attachments?.length && !message.tombstone) li.append(attachmentList(message.room, message.attachments, ask, say));
   return li;
 }
 
@@ -182,6 +187,8 @@ el("write").onsubmit = async (submit) => {
     input.value = "";
   } catch (error) { say(String(error)); }
 };
+
+acceptFiles(el("conversation"), /** @type {HTMLInputElement} */ (el("file")), ask, () => room, say);
 
 if (await logIn()) {
   await listRooms();

@@ -11,6 +11,14 @@ class NotText(Invalid):
     code, title = "not-text", "The file is not text"
 
 
+class NoThumbnail(Invalid):
+    code, title = "no-thumbnail", "There is no small picture of this file"
+
+
+class ThumbnailsUnavailable(HubError):
+    code, status, title = "thumbnails-unavailable", 501, "This hub draws no images"
+
+
 class BodyTooSlow(HubError):
     """Nothing was stored."""
 
