@@ -54,7 +54,7 @@ CLAIMS: Final = [
             f"{QUEUES}::test_the_clock_buries_what_is_over_with_the_reason_of_each_attempt",
         ),
         Mutant(
-            "hub/features/queues/handlers.py",
+            "hub/features/queues/workers.py",
             "    if rows:\n        tx.grew(",
             "    if not rows:\n        tx.grew(",
             CLOCK,
