@@ -47,7 +47,11 @@ class SearchIndex:
         database = sqlite_utils.Database(sqlite3.connect(self._path, check_same_thread=False))
         database.enable_wal()
         database.execute("pragma secure_delete = on")
-        if "message" not in database.table_names():
+        tables = database.table_names()
+        if tables and "indexed" not in tables:  # made last: a kill cut the making short
+            database.close()
+            raise sqlite3.DatabaseError("the index is incomplete")
+        if not tables:
             database.table("message").create({"id": int, "text": str}, pk="id")
             database.table("message").enable_fts(
                 ["text"], tokenize="unicode61 remove_diacritics 2", create_triggers=True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +102,14 @@ def test_no_input_is_a_syntax_error(text: str) -> None:
         pass
     finally:
         connection.close()
+
+
+def test_an_index_whose_making_was_cut_short_is_made_again(tmp_path: Path) -> None:
+    half = sqlite3.connect(tmp_path / "search.db")
+    half.execute("create table message (id integer primary key, text text)")
+    half.close()
+    index = SearchIndex(tmp_path / "search.db")
+    index.add(1, 1, 5, [(5, "found again")])
+    assert index.search("again", [1], 10) == [(1, 5)]
+    assert index.streams() == [1]
+    index.close()
