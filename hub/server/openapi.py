@@ -27,6 +27,7 @@ def openapi(registry: Registry) -> dict[str, Any]:
         request = names[(op.request, "validation")]
         paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, schemas, request, response)
     paths["/v1/batch"] = {"post": _batch()}
+    _add_bytes_of_files(paths)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -78,6 +79,34 @@ def _batch() -> dict[str, Any]:
             "default": {"$ref": "#/components/responses/Problem"},
         },
     }
+
+
+def _add_bytes_of_files(paths: dict[str, Any]) -> None:
+    """The routes that carry a file's bytes instead of JSON."""
+    upload = paths["/v1/rooms/{room}/files"]["post"]
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    upload["requestBody"]["content"]["application/octet-stream"] = binary
+    upload["description"] += " With `name` in the query the whole body, of any type, is the file, streamed."
+    fields = upload["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    upload["parameters"] += [
+        {"name": name, "in": "query", "required": False, "schema": fields[name]} for name in ("name", "text", "sha256")
+    ]
+    of_file = paths["/v1/rooms/{room}/files/{file}"]["get"]["parameters"]
+    said = {"content": "The bytes, as an attachment; one Range at a time.", "thumbnail": "A small PNG of an image."}
+    for what, description in said.items():
+        paths[f"/v1/rooms/{{room}}/files/{{file}}/{what}"] = {
+            "get": {
+                "operationId": f"files.{what}",
+                "tags": ["files"],
+                "summary": description,
+                "description": "Needs the scope `file:read`. `ETag` follows the content; If-None-Match answers 304.",
+                "parameters": of_file,
+                "responses": {
+                    "200": {"description": description, "content": {"*/*": binary}},
+                    "default": {"$ref": "#/components/responses/Problem"},
+                },
+            }
+        }
 
 
 def _key_header() -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Api:
         self.ids["proposal"] = self.post(
             "/v1/rooms/fuzz/proposals", title="Which?", options=["a", "b"], rule={"mode": "plurality"}
         )["id"]
+        self.ids["file"] = self.post("/v1/rooms/fuzz/files", name="a.txt", content="hello")["id"]
         self.ids["card"] = self.post("/v1/rooms/fuzz/cards", title="Do it")["id"]
 
     def description(self) -> dict[str, Any]:
@@ -105,6 +106,22 @@ def fuzz(api: Api, name: str, examples: int) -> None:
     @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def each(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(base_url=api.world.url, session=api.session, checks=CHECKS)
+
+    each()
+
+
+BYTES = {"files.content": "content", "files.thumbnail": "thumbnail"}
+
+
+@pytest.mark.parametrize("name", sorted(BYTES))
+def test_no_request_for_bytes_gives_a_server_error(furnished: Api, name: str) -> None:
+    path = f"/v1/rooms/{{room}}/files/{{file}}/{BYTES[name]}"
+    described = schemathesis.openapi.from_dict(furnished.description())[path]["GET"]
+
+    @given(case=described.as_strategy())
+    @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def each(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(base_url=furnished.world.url, session=furnished.session, checks=[not_a_server_error])
 
     each()
 

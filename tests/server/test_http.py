@@ -184,7 +184,7 @@ async def test_wrong_tokens_are_slowed_down_but_a_valid_one_still_passes(served:
 async def test_openapi_lists_every_operation_with_its_schemas(http: httpx2.AsyncClient, served: Served) -> None:
     document: dict[str, Any] = (await http.get("/openapi.json")).json()
     listed = {o["operationId"] for path in document["paths"].values() for o in path.values()}
-    assert listed == {*served.hub.dispatch.registry.by_name, "batch"}
+    assert listed == {*served.hub.dispatch.registry.by_name, "batch", "files.content", "files.thumbnail"}
     text = json.dumps(document)
     names = set(document["components"]["schemas"])
     for reference in text.split('"$ref": "#/components/schemas/')[1:]:
