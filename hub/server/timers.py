@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -16,7 +15,7 @@ from hub.core.call import Call
 from hub.core.errors import HubError
 from hub.features.search.cleaning import clean
 from hub.kernel import housekeeping
-from hub.kernel.files.collect import forget_unneeded, sweep
+from hub.kernel.files.collect import forget_unneeded, sweep, sweep_left_over
 from hub.storage.blobs import BlobStore
 from hub.storage.interface import Tx
 from hub.storage.search import SearchIndex
@@ -29,7 +28,6 @@ Chore = Callable[[Tx, Call], bool]
 TICK_S: Final = 0.5
 CLEAN_S: Final = 10.0  # between cleanings of the search index
 COLLECT_S: Final = 60.0  # between collections of bytes nobody needs
-_CLOCK_GRAIN_S: Final = 0.02  # a file's time may lag the clock by a tick of the kernel
 SWEEP_EVERY: Final = 60  # collections between two looks through the whole directory
 
 
@@ -118,12 +116,11 @@ async def _clean_index(hub: HubApp) -> None:
 async def _collect_files(hub: HubApp) -> None:
     """Remove bytes nothing names: at the start whatever a crash left, then what becomes free."""
     blobs = hub.dispatch.service(BlobStore)
-    started = time.time() - _CLOCK_GRAIN_S
     for turn in count():
         try:
             await forget_unneeded(hub.store, blobs, hub.system_call().now_ms)
             if turn == 0 and not hub.store.locking:
-                await sweep(hub.store, blobs, time.time() - started)
+                await sweep_left_over(hub.store, blobs)
             elif turn % SWEEP_EVERY == 0:
                 await sweep(hub.store, blobs)
         except Exception:

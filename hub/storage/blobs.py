@@ -17,7 +17,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ class BlobStore:
     def __init__(self, directory: Path, limits: FileLimits | None = None) -> None:
         self.directory = directory
         self.limits = limits or FileLimits()
+        self._received: set[str] | None = set()  # places of this process, until it has looked for older ones
 
     def prepare(self, *, alone: bool) -> None:
         """Make the directories. `alone` says that no other hub uses them: what is unfinished is of a dead one."""
@@ -63,7 +64,11 @@ class BlobStore:
     def receive(self, most_bytes: int | None = None) -> Incoming:
         """A place for bytes that come in. Call `abort` whatever happens; after `finish` it does nothing."""
         most = self.limits.file_bytes if most_bytes is None else min(most_bytes, self.limits.file_bytes)
-        return Incoming(self.directory, most, self.limits.room_bytes)
+        return Incoming(self.directory, most, self.limits.room_bytes, self._place)
+
+    def _place(self, place: str) -> None:
+        if (received := self._received) is not None:
+            received.add(place)
 
     def path(self, place: str) -> Path:
         """Where the bytes are, for mounts; never give it away writable."""
@@ -84,6 +89,13 @@ class BlobStore:
         """Unlink the bytes; gone already is fine."""
         (self.directory / place).unlink(missing_ok=True)
 
+    def left_over(self) -> list[str]:
+        """Complete places from before this process; asked once, soon after the start, by the only hub there is."""
+        received = self._received or set()
+        found = [place for place in self.places(0) if not place.startswith("incoming/") and place not in received]
+        self._received = None
+        return found
+
     def places(self, older_than_s: float) -> Iterator[str]:
         """Places, the unfinished ones too, that were last written to longer ago than this."""
         before = time.time() - older_than_s
@@ -96,11 +108,12 @@ class BlobStore:
 class Incoming:
     """Bytes on their way in. Memory holds at most one chunk; nothing of it is visible before `finish` returned."""
 
-    def __init__(self, directory: Path, most_bytes: int, room_bytes: int) -> None:
+    def __init__(self, directory: Path, most_bytes: int, room_bytes: int, placing: Callable[[str], None]) -> None:
         self._directory = directory
         self._path = directory / "incoming" / secrets.token_hex(16)
         self._most_bytes = most_bytes
         self._room_bytes = room_bytes
+        self._placing = placing
         self._hash = hashlib.sha256()
         self._sniffer = Sniffer()
         self._waiting: list[bytes] = []
@@ -169,6 +182,7 @@ class Incoming:
                 _sync_directory(self._directory)
             os.close(self._descriptor)
             self._descriptor, self._over = None, True
+            self._placing(place)
             self._path.replace(self._directory / place)
             _sync_directory(folder)
         return StoredBlob(digest, self.size_bytes, self._sniffer.looks(), place, self._room_bytes)

@@ -117,7 +117,11 @@ CLAIMS: Final = [
     Claim(
         "P15-crash",
         "After kill -9 during uploads every file has its bytes, acknowledged ones are there, and garbage is collected.",
-        (f"{UPLOADS}::test_a_kill_during_uploads_leaves_no_file_without_bytes_and_no_bytes_without_file",),
+        (
+            f"{UPLOADS}::test_a_kill_during_uploads_leaves_no_file_without_bytes_and_no_bytes_without_file",
+            "tests/faults/test_upload_kills.py::test_a_kill_at_some_durable_calls_leaves_every_file_whole",
+            "tests/faults/test_upload_kills.py::test_a_kill_at_every_durable_call_leaves_every_file_whole",
+        ),
     ),
     Claim(
         "P15-memory",

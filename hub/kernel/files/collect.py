@@ -35,8 +35,17 @@ async def forget_unneeded(store: Store, blobs: BlobStore, now_ms: int, grace_s: 
 
 async def sweep(store: Store, blobs: BlobStore, older_than_s: float = PLACE_GRACE_S) -> int:
     """Remove files that no row names and that nobody wrote to for so long; how many."""
+    return await _remove_unnamed(store, blobs, await asyncio.to_thread(lambda: list(blobs.places(older_than_s))))
+
+
+async def sweep_left_over(store: Store, blobs: BlobStore) -> int:
+    """Remove what a dead hub left, whatever the clock says; only where this hub is the only one. How many went."""
+    return await _remove_unnamed(store, blobs, await asyncio.to_thread(blobs.left_over))
+
+
+async def _remove_unnamed(store: Store, blobs: BlobStore, places: Sequence[str]) -> int:
     removed = 0
-    waiting = iter(await asyncio.to_thread(lambda: list(blobs.places(older_than_s))))
+    waiting = iter(places)
     while some := list(islice(waiting, _STEP)):
         unnamed = await store.read(partial(_unnamed, places=some), long=True)
         await asyncio.to_thread(_remove, blobs, unnamed)
