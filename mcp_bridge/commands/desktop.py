@@ -21,6 +21,7 @@ from desktop_agent.clipboard import SystemClipboard
 from desktop_agent.control import Pace, Rate, Stopped, Switch, Watch
 from desktop_agent.doorbell import Doorbell
 from desktop_agent.driver import Driver
+from desktop_agent.indicator import Indicator
 from desktop_agent.jobs import LeasedJobs, Outbox
 from desktop_agent.journal import FileJournal
 from desktop_agent.loop import Limits, Worker, serve
@@ -123,6 +124,7 @@ def _confirm(job: Leased, question: str) -> bool:
 @click.option("--room", "rooms", multiple=True, help="Join this room first (repeatable).")
 @click.option("--no-confirm", is_flag=True, help="Send without asking you before each prompt.")
 @click.option("--dry-run", is_flag=True, help="Show each step for one question and do none of them.")
+@click.option("--no-indicator", is_flag=True, help="Do without the small window with Pause and Stop.")
 @click.option("--once", is_flag=True, help="Stop after one question for each window.")
 @click.option("--per-hour", type=click.IntRange(min=1), default=30, show_default=True, help="Most prompts in an hour.")
 @click.option("--send-s", type=click.FloatRange(min=1), default=900, show_default=True, help="Try to send this long.")
@@ -153,12 +155,15 @@ async def _auto(
     limits = Limits(float(str(more["send_s"])), float(str(more["answer_s"])))
     agrees = _always if more["no_confirm"] else asking("Type it into the window and send it?")
     async with AsyncExitStack() as stack:
+        indicator = None if dry_run or more["no_indicator"] else await Indicator.start(switch)
+        if indicator is not None:
+            stack.push_async_callback(indicator.close)
         tasks: list[Awaitable[None]] = []
         for agent, profile in pairs:
             client = await stack.enter_async_context(HubClient(token=await token_of(agent), tries=3))
             for room in rooms:
                 await client.call(JoinRoom(room=room))
-            journal = FileJournal(folder() / "journal.jsonl", agent, _saying(agent))
+            journal = FileJournal(folder() / "journal.jsonl", agent, _saying(agent, indicator))
             watch = Watch(machine, switch, _PACE)
             driver = Driver(machine, SystemClipboard(), profile, watch, _PACE, journal)
             jobs = LeasedJobs(client, Outbox(folder() / "outbox" / agent), note=journal.note)
@@ -166,18 +171,28 @@ async def _auto(
             worker = Worker(jobs, driver, journal, _PACE, rate, hands, agrees, secret, limits)
             tasks.append(_explain(worker) if dry_run else _serve(worker, client, once))
         click.echo("Waiting for questions; stop with Ctrl-C, or with the pointer in a corner of the screen.")
-        await _together(tasks)
+        await _together(tasks, indicator)
 
 
-async def _together(tasks: list[Awaitable[None]]) -> None:
-    """Run all; the first that fails or is stopped ends the others."""
-    running = [asyncio.ensure_future(task) for task in tasks]
+async def _together(tasks: list[Awaitable[None]], indicator: Indicator | None) -> None:
+    """Run all to their end; the first that fails, and the Stop button, end the others."""
+    work: asyncio.Future[object] = asyncio.ensure_future(_all(tasks))
+    obey: asyncio.Future[object] = asyncio.ensure_future(_forever() if indicator is None else indicator.obey())
     try:
-        await asyncio.gather(*running)
+        await asyncio.wait([work, obey], return_when=asyncio.FIRST_COMPLETED)
+        await (obey if obey.done() else work)
     finally:
-        for task in running:
+        for task in (work, obey):
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(work, obey, return_exceptions=True)
+
+
+async def _all(tasks: list[Awaitable[None]]) -> None:
+    await asyncio.gather(*tasks)
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
 
 
 async def _serve(worker: Worker, client: HubClient, once: bool) -> None:
@@ -204,8 +219,13 @@ async def _explain(worker: Worker) -> None:
         await worker.jobs.release(job)
 
 
-def _saying(agent: str) -> Callable[[str], None]:
-    return lambda line: click.echo(f"{agent}: {line}")
+def _saying(agent: str, indicator: Indicator | None) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        click.echo(f"{agent}: {line}")
+        if indicator is not None:
+            indicator.show(f"{agent}: {line}")
+
+    return say
 
 
 async def _always(job: Leased) -> bool:
