@@ -3,12 +3,13 @@
 // lease is the service worker's. Send is pressed only on the worker's word, and at most once per job.
 
 /** @typedef {{path: string, origin: number, same: number}} Sent where a prompt went in: conversation, document, equals before */
-/** @typedef {{id: string, text: string, from: string, room: string, fresh: boolean, sent: Sent | null}} PageJob */
+/** @typedef {{id: string, text: string, from: string, room: string, fresh: boolean, sent: Sent | null,
+ *   files: {name: string, type: string, base64: string}[]}} PageJob */
 /** @typedef {{code: string, outcome: "failed" | "unknown", message: string}} PageFailure */
 /** @typedef {{startedAt: number, endedAt: number, status: number, error: string}} NetState */
 
 /** @typedef {Record<"readyMs" | "buttonMs" | "sendMs" | "quietMs" | "graceMs" | "partialMs" | "lostNetMs" | "emptyMs" | "silentMs"
- *   | "artifactMs" | "findMs" | "healthMs", number>} Timings */
+ *   | "artifactMs" | "findMs" | "healthMs" | "uploadMs", number>} Timings */
 
 /** @param {string} code @param {string} message @param {"failed" | "unknown"} [outcome] */
 function pageFailure(code, message, outcome = "failed") {
@@ -38,12 +39,19 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
   /** @type {Set<() => void>} */
   const waiting = new Set();
   let typedAt = 0;
+  let attached = ""; // the job whose files this page has
 
   const poke = () => { for (const look of [...waiting]) look(); };
   const observer = new MutationObserver(poke);
   observer.observe(page.documentElement, { subtree: true, childList: true, characterData: true, attributes: true });
   const typed = (/** @type {Event} */ event) => { if (event.isTrusted) typedAt = Date.now(); };
   page.addEventListener("keydown", typed, true);
+  // A person's Stop is seen here too: the site's request may have ended while no worker was there to see it.
+  const pressed = (/** @type {Event} */ event) => {
+    const on = event.target instanceof Element ? event.target.closest("button") : null;
+    if (event.isTrusted && phase !== "idle" && on && finder.all("stop").includes(on)) stopAsked = true;
+  };
+  page.addEventListener("click", pressed, true);
 
   /**
    * Wait until `check` gives something; null when the time is over. Throws when the job is dropped.
@@ -116,6 +124,25 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       else return true;
       return false;
     });
+  }
+
+  /** Give the page the question's files, as if a person chose them. */
+  async function attach(/** @type {PageJob} */ now) {
+    if (!now.files?.length) return;
+    const input = /** @type {HTMLInputElement | null} */ (finder.one("upload"));
+    if (!input) throw pageFailure("page-changed", "The page has no place for files where one was expected.");
+    const data = new DataTransfer();
+    for (const { name, type, base64 } of now.files) {
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      data.items.add(new File([bytes], name, { type }));
+    }
+    input.files = data.files;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    attached = now.id;
+    const names = now.files.map((file) => file.name);
+    const shown = await until(() => names.every((name) => (page.body.textContent ?? "").includes(name)), timings.uploadMs);
+    if (!shown) throw pageFailure("page-changed", "The page did not take the question's files.");
   }
 
   async function putIn(/** @type {PageJob} */ now) {
@@ -225,10 +252,11 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       }
       return null;
     });
-    const text = answerMarkdown(finder, answers ?? []) + await artifactsOf(answers ?? []);
-    if (seen) return { outcome: "answered", text, error: "" };
+    const text = answerMarkdown(finder, answers ?? []);
+    const artifacts = await artifactsOf(answers ?? []);
+    if (seen) return { outcome: "answered", text, error: "", artifacts };
     return {
-      outcome: "unknown", error: "page-reloaded",
+      outcome: "unknown", error: "page-reloaded", artifacts,
       text: `The page was loaded again while Claude answered. What it shows may be incomplete:\n\n${text}`,
     };
   }
@@ -240,20 +268,22 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
 
   /** Artifacts stand beside the answer: open each, read it, close it. @param {Element[]} answers */
   async function artifactsOf(answers) {
-    let out = "";
+    const found = [];
     for (const card of answers.flatMap((answer) => finder.all("artifactCard", answer))) {
       const title = card.getAttribute("data-title") || card.querySelector("h3, h4, [data-testid=artifact-title]")?.textContent?.trim()
         || "Artifact";
       /** @type {HTMLElement} */ (card.matches("button, [role=button]") ? card : card.querySelector("button, [role=button]") ?? card).click();
       const panel = await until(() => {
-        const found = finder.one("artifactPanel");
-        return found && found.querySelector("pre") && (found.textContent ?? "").includes(title) ? found : null;
+        const open = finder.one("artifactPanel");
+        return open && open.querySelector("pre") && (open.textContent ?? "").includes(title) ? open : null;
       }, timings.artifactMs);
-      if (!panel) { out += `\n\n**${title}** (artifact; it could not be read)`; continue; }
-      out += `\n\n**${title}**\n\n${codeBlock(/** @type {Element} */ (panel.querySelector("pre")), panel)}`;
+      const pre = panel?.querySelector("pre");
+      if (!panel || !pre) { found.push({ title, language: "", content: "(it could not be read; open it in the tab)" }); continue; }
+      const code = pre.querySelector("code") ?? pre;
+      found.push({ title, language: languageOf(code, pre, panel), content: plainText(code).replace(/\n$/, "") });
       finder.one("artifactClose")?.click();
     }
-    return out;
+    return found;
   }
 
   // --- the job ----------------------------------------------------------------------------------------------------
@@ -271,6 +301,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       now.sent = { path: page.location.pathname, origin: performance.timeOrigin, same: turns.count(now.text) };
       net = noNet();
       say({ type: "inserted", id: now.id, sent: now.sent });
+      if (!(attached === now.id)) await attach(now);
       await putIn(now);
       phase = "ready";
       word = "";
@@ -302,7 +333,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
     return await answerTo(now, question, ended || origin === performance.timeOrigin);
   }
 
-  /** @param {PageJob} now @param {(now: PageJob) => Promise<{outcome: string, text: string, error: string}>} way */
+  /** @param {PageJob} now @param {(now: PageJob) => Promise<{outcome: string, text: string, error: string, artifacts: any[]}>} way */
   async function work(now, way) {
     job = now;
     phase = "inserting";
@@ -354,6 +385,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
     end: () => {
       observer.disconnect();
       page.removeEventListener("keydown", typed, true);
+      page.removeEventListener("click", pressed, true);
       banner.hide();
       dropped = true;
       poke();

@@ -5,7 +5,7 @@
 
 export const TIMINGS = {
   readyMs: 20_000, buttonMs: 5_000, sendMs: 30_000, quietMs: 600, graceMs: 10_000, partialMs: 1_000, lostNetMs: 20_000,
-  emptyMs: 5_000, silentMs: 15 * 60_000, artifactMs: 5_000, findMs: 15_000, healthMs: 3_000, portMs: 10_000,
+  emptyMs: 5_000, silentMs: 15 * 60_000, artifactMs: 5_000, findMs: 15_000, uploadMs: 30_000, healthMs: 3_000, portMs: 10_000,
 };
 
 /** @returns {State} */

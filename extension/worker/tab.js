@@ -3,6 +3,7 @@
 // was sent are kept here; the page only does what it is told. Everything is written down before it is acted on, so a
 // worker that dies anywhere goes on where it was.
 
+import { fetchFiles, shareArtifact } from "./files.js";
 import { Link, Refused, Unknown } from "./link.js";
 import { load, TIMINGS, update } from "./store.js";
 import { autoBudget, identity } from "./wire.js";
@@ -219,6 +220,7 @@ export class TabAgent {
     const job = {
       job: leased.job, room: leased.room, lease_token: leased.lease_token, text: leased.question.text,
       prompt: context ? `${context}\n\n${leased.question.text}` : leased.question.text, from: leased.question.from,
+      files: leased.question.attachments ?? [],
       fresh: wants === "new" || (tab.fresh && wants !== "current"), submitted: leased.submitted, sent: null, result: null,
       pending: "", partial: "", at: Date.now(),
     };
@@ -234,14 +236,52 @@ export class TabAgent {
     if (this.pageJob) this.post({ type: "drop", id: this.pageJob.id });
     const { prompt, from, room, fresh, sent } = job;
     this.pageJob = { id: job.job, phase: "handed" };
-    this.post({ type: job.submitted ? "watch" : "job", job: { id: job.job, text: prompt, from, room, fresh, sent } });
+    const files = job.submitted ? [] : await this.filesOf(job);
+    if (!files) return;
+    this.post({ type: job.submitted ? "watch" : "job", job: { id: job.job, text: prompt, from, room, fresh, sent, files } });
+  }
+
+  /** What the question brings along; null when it cannot be had, and the job has ended with that. @param {InHand} job */
+  async filesOf(job) {
+    try {
+      const hub = await this.hub();
+      return hub && job.files.length ? await fetchFiles(hub, job.room, job.files) : [];
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      this.pageJob = null;
+      this.again = true;
+      const failed = { outcome: "failed", error: "no-file", text };
+      await update((state) => { const kept = state.jobs[this.slot]; if (kept?.job === job.job) kept.result ??= failed; });
+      return null;
+    }
+  }
+
+  async hub() {
+    const { paired, slots } = await load();
+    const slot = slots[this.slot];
+    return paired && slot ? { url: paired.url, token: slot.token } : null;
+  }
+
+  /** Artifacts become files of the room; one that cannot be shared stands in the text. @param {InHand} job @param {Finished} result */
+  async shared(job, result) {
+    const hub = await this.hub();
+    let text = result.text;
+    const attachments = [];
+    for (const [i, artifact] of (result.artifacts ?? []).entries()) {
+      const file = hub && (await shareArtifact(hub, job.room, artifact, `artifact-${job.lease_token}-${i}`).catch(() => null));
+      const fence = "`".repeat(Math.max(3, ...(artifact.content.match(/`+/g) ?? []).map((run) => run.length + 1)));
+      if (file) attachments.push(file.id);
+      text += file ? `\n\n**${artifact.title}**: file ${file.name}` : `\n\n**${artifact.title}**\n\n${fence}${artifact.language}\n${artifact.content}\n${fence}`;
+    }
+    return { text: text.trim(), attachments };
   }
 
   /** @param {InHand} job @param {Finished} result */
   async finish(job, result) {
+    const { text, attachments } = await this.shared(job, result);
     const fields = {
       room: job.room, job: job.job, lease_token: job.lease_token, outcome: result.outcome,
-      text: fitting(result.text || "(no text)"), error: result.error,
+      text: fitting(text || "(no text)"), error: result.error, attachments,
     };
     try {
       await this.link?.insist("jobs.finish", fields, `finish-${job.lease_token}`);
@@ -337,7 +377,9 @@ export class TabAgent {
       case "sent": if (ours) await this.wasSent(job, message.sent); return;
       case "done":
         if (!ours) { this.post({ type: "closed", id: message.id }); return; }
-        return await this.result(job, { outcome: message.outcome, text: message.text, error: message.error });
+        return await this.result(job, {
+          outcome: message.outcome, text: message.text, error: message.error, artifacts: message.artifacts ?? [],
+        });
     }
   }
 
@@ -352,7 +394,7 @@ export class TabAgent {
       mode: tab?.mode ?? "assist", agent: this.agent,
     });
     // A new page knows nothing of a request that ended with the old one; a new worker knows nothing of one under way.
-    this.post({ type: "net", state: this.net.error ? noNet() : this.net });
+    this.post({ type: "net", state: this.net.error && !message.current ? noNet() : this.net });
     const job = await this.job();
     if (message.current && message.current.id !== job?.job) {
       this.post({ type: "closed", id: message.current.id });

@@ -6,10 +6,11 @@ export {};
 /** @typedef {{agent: string, token: string, cursor: string}} Slot one place for a tab; its agent keeps name and token */
 /** @typedef {{slot: number, mode: Mode, fresh: boolean, room: string, paused: boolean, path: string, context: boolean}} Tab */
 /** @typedef {{path: string, origin: number, same: number}} Sent */
-/** @typedef {{outcome: string, text: string, error: string}} Finished */
+/** @typedef {import("./files.js").Artifact} Artifact */
+/** @typedef {{outcome: string, text: string, error: string, artifacts?: Artifact[]}} Finished */
 /**
  * A job in hand, kept over the worker's death: what was leased, how far it is, and its result until the hub has it.
- * @typedef {{job: string, room: string, lease_token: string, text: string, prompt: string, from: string, fresh: boolean,
+ * @typedef {{job: string, room: string, lease_token: string, text: string, prompt: string, from: string, fresh: boolean, files: string[],
  *   submitted: boolean, sent: Sent | null, result: Finished | null, pending: string, partial: string, at: number}} InHand
  */
 /** @typedef {{job: string, room: string, from: string, outcome: string, error: string, at: number}} LastJob */

@@ -64,9 +64,10 @@ def page() -> str:
 def test_a_seeded_fault_turns_the_test_red(claim: Claim, tmp_path: Path) -> None:
     mutant = claim.mutant
     assert mutant is not None
-    for part in ("hub", "mcp_bridge", "desktop_agent", "tests"):
+    for part in ("hub", "mcp_bridge", "desktop_agent", "extension", "tests"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "tests/extension/node_modules").symlink_to(ROOT / "tests/extension/node_modules")
     file = tmp_path / mutant.file
     text = file.read_text("utf-8")
     assert text.count(mutant.old) == 1, f"the mutant of {claim.id} does not fit {mutant.file} any more"

@@ -193,6 +193,7 @@ async def module_rig(tmp_path_factory: pytest.TempPathFactory, anyio_backend: st
 async def rig(module_rig: Rig) -> AsyncIterator[Rig]:
     """The module's browser and hub, without tabs and with a plain site."""
     module_rig.site.prompts.clear()
+    module_rig.site.files.clear()
     module_rig.site.answer = Site(0, "").answer
     yield module_rig
     await module_rig.close_tabs()

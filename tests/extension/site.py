@@ -50,6 +50,7 @@ class Site:
     script: str
     answer: Callable[[str], Reply] = field(default=lambda prompt: say(f"You said: {prompt}"))
     prompts: list[str] = field(default_factory=list)
+    files: list[dict[str, str]] = field(default_factory=list)
     conversations: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def routes(self) -> list[Route]:
@@ -77,8 +78,10 @@ class Site:
         return JSONResponse({"messages": self.conversations.get(request.path_params["id"], [])})
 
     async def _complete(self, request: Request) -> Response:
-        prompt = (await request.json())["prompt"]
+        body = await request.json()
+        prompt = body["prompt"]
         self.prompts.append(prompt)
+        self.files += body["files"]
         reply = self.answer(prompt)
         turns = self.conversations.setdefault(request.path_params["id"], [])
         turns.append({"sender": "human", "text": prompt})

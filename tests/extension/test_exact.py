@@ -33,6 +33,13 @@ ANSWERS = {
 }
 
 
+NO_ROOM = """() => {
+    globalThis.shared = fetch;
+    const full = () => Promise.resolve(new Response("{}", {status: 507}));
+    globalThis.fetch = (to, how) => how?.method === "POST" && String(to).includes("/files?") ? full() : shared(to, how);
+}"""
+
+
 async def test_six_nasty_texts_arrive_exactly(rig: Rig) -> None:
     name = await rig.tab()
     for text in NASTY.values():
@@ -50,12 +57,32 @@ async def test_answers_come_back_as_the_markdown_they_were_written_in(rig: Rig) 
     assert got == ANSWERS
 
 
-async def test_an_artifact_comes_with_its_answer(rig: Rig) -> None:
+async def test_an_artifact_becomes_a_file_of_the_room(rig: Rig) -> None:
     name = await rig.tab()
     code = "<h1>Hi</h1>\n<p>it's  an   artifact</p>"
-    rig.site.answer = lambda prompt: say(
-        f'Here it is.\n\n<artifact title="page.html" language="html">\n{code}\n</artifact>'
-    )
+    artifact = f'<artifact title="My page" language="html">\n{code}\n</artifact>'
+    rig.site.answer = lambda prompt: say(f"Here it is.\n\n{artifact}")
     answer = await rig.answer(await rig.ask("make a page", to=name))
-    assert answer["text"] == f"Here it is.\n\n**page.html**\n\n```html\n{code}\n```"
+    assert answer["text"] == "Here it is.\n\n**My page**: file My page.html"
+    (file,) = answer["attachments"]
+    assert (await rig.http.get(f"/v1/rooms/build/files/{file}/content")).text == code
     assert await rig.pages[name].locator("[data-testid=artifact-panel]").count() == 0
+
+
+async def test_an_artifact_the_room_does_not_take_stands_in_the_answer(rig: Rig) -> None:
+    name = await rig.tab()
+    await rig.worker.evaluate(NO_ROOM)
+    rig.site.answer = lambda prompt: say('Here.\n\n<artifact title="x" language="python">\nprint("`" * 3)\n</artifact>')
+    answer = await rig.answer(await rig.ask("make it", to=name))
+    await rig.worker.evaluate("() => { globalThis.fetch = shared }")
+    assert answer["text"] == 'Here.\n\n**x**\n\n```python\nprint("`" * 3)\n```'
+    assert answer["attachments"] == []
+
+
+async def test_the_files_of_a_question_go_with_its_prompt(rig: Rig) -> None:
+    name = await rig.tab()
+    shared = await rig.http.post("/v1/rooms/build/files", json={"name": "data ü.csv", "content": "a,b\n1,2\n"})
+    question = await rig.ask("Sum column b.", to=name, attachments=[shared.json()["id"]])
+    await rig.answer(question)
+    assert rig.site.prompts == ["Sum column b."]
+    assert [(f["name"], f["text"]) for f in rig.site.files] == [("data ü.csv", "a,b\n1,2\n")]

@@ -127,8 +127,10 @@ async def test_a_selection_and_a_page_go_to_the_room_from_the_context_menu(rig: 
 
 
 async def said(rig: Rig, text: str) -> bool:
-    newest = (await rig.http.get("/v1/rooms/build/messages")).json()["items"][-1]
-    return text in newest["text"] and newest["from"] == "local" and f"({rig.world.url}/livez)" in newest["text"]
+    messages = (await rig.http.get("/v1/rooms/build/messages")).json()["items"]
+    return any(
+        text in m["text"] and m["from"] == "local" and f"({rig.world.url}/livez)" in m["text"] for m in messages[-1:]
+    )
 
 
 async def test_the_rooms_context_goes_before_the_question_where_a_person_switched_it_on(rig: Rig) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
+import sys
+
 import pytest
 
-from tests.extension.conftest import ID, Rig
+from tests.extension.conftest import ID, ROOT, Rig
+from tests.extension.site import Reply
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -70,3 +76,22 @@ async def test_no_message_makes_a_tab_send_by_itself(rig: Rig) -> None:
     assert [t["mode"] for t in (await rig.view())["tabs"]] == ["assist"]
     await a_whole_round_elsewhere(rig)
     assert rig.site.prompts == ["elsewhere"]
+
+
+async def test_one_coordinator_has_three_tabs_research_in_parallel(rig: Rig) -> None:
+    """examples/parallel_research.py as it stands, in a process of its own."""
+    tabs = {await rig.tab() for _ in range(3)}
+    go = asyncio.Event()
+    rig.site.answer = lambda prompt: Reply([f"found: {prompt}", go])
+    env = {**os.environ, "BRIDGE_URL": rig.world.url, "BRIDGE_TOKEN": rig.ada, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "examples/parallel_research.py", "build", "clocks", "leases", "votes"]
+    running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
+    await eventually(
+        lambda: len(rig.site.prompts) == 3, within_s=40, what="all three are asked before one has answered"
+    )
+    go.set()
+    out, _ = await asyncio.wait_for(running.communicate(), 60)
+    report = out.decode()
+    assert running.returncode == 0
+    assert [f"found: {part}" in report for part in ("clocks", "leases", "votes")] == [True] * 3
+    assert {tab for tab in tabs if f"({tab})" in report} == tabs

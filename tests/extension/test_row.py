@@ -56,7 +56,7 @@ class Row:
         """The right answer, or the error that the fault makes; never another question's answer."""
         assert set(re.findall(r"question number \d+\.", text)) <= {asked}, (fault, text)
         if found == ("answered", None):
-            assert fault not in ("limit", "stop", "leave conversation")
+            assert fault not in ("limit", "stop", "leave conversation"), (self.faults[-3:], text)
             assert text == f"to {asked} the end"
         else:
             wanted = {"limit": {"limit-reached"}, "stop": {"stopped"}}.get(fault, UNKNOWN)

@@ -109,6 +109,7 @@ class FinishJob(_Held):
     outcome: Outcome = "answered"
     text: Text = Field(description="The answer in Markdown, or what went wrong.")
     error: str = Field(default="", max_length=64, pattern=r"^[a-z0-9-]*$", description="Stable code of a failure.")
+    attachments: tuple[str, ...] = Field(default=(), max_length=50, description="File ids of the room.")
 
 
 _J = "/v1/rooms/{room}/jobs/{job}"

@@ -171,7 +171,13 @@ def finish_job(tx: Tx, call: Call, request: FinishJob) -> Job:
         return _view(found).model_copy(update={"deduplicated": True})
     rules.may_act(request.job, found.state, found.lease, request.lease_token)
     metadata: dict[str, Any] = {"job": {"outcome": request.outcome, "error": request.error or None}}
-    draft = Draft(text=request.text, kind="answer", reply_to=request.job, metadata=metadata)
+    draft = Draft(
+        text=request.text,
+        kind="answer",
+        reply_to=request.job,
+        metadata=metadata,
+        attachments=request.attachments,
+    )
     placed = post(tx, call, entered, answering(tx, call, entered, draft))
     tx.run(
         "update job set outcome = :outcome, answer_seq = :answer, pending = null, partial = null,"

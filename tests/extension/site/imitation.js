@@ -7,7 +7,7 @@ import { Marked } from "marked";
 const ORG = "/api/organizations/o1/chat_conversations";
 const SHOWN = 8; // turns kept in the page
 const root = document.getElementById("root");
-const state = { id: null, turns: [], streaming: false, abort: null };
+const state = { id: null, turns: [], streaming: false, abort: null, files: [] };
 const make = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -116,8 +116,9 @@ async function send() {
   const abort = state.abort = new AbortController();
   try {
     const reply = await fetch(`${ORG}/${state.id}/completion`, {
-      method: "POST", headers: { "content-type": "application/json" }, signal: abort.signal, body: JSON.stringify({ prompt: text }),
+      method: "POST", headers: { "content-type": "application/json" }, signal: abort.signal, body: JSON.stringify({ prompt: text, files: state.files.splice(0) }),
     });
+    document.querySelectorAll(".attachment").forEach((shown) => shown.remove());
     if (reply.status === 429) {
       document.getElementById("note").replaceChildren(make("div", { "data-testid": "message-limit" }, "You are out of messages until 7 PM."));
       return;
@@ -157,7 +158,15 @@ function frame() {
   link.addEventListener("click", (event) => { event.preventDefault(); history.pushState({}, "", "/new"); void show("/new"); });
   const act = make("button", { id: "act", type: "button", "aria-label": "Send message" }, "↑");
   act.addEventListener("click", () => (state.streaming ? state.abort.abort() : void send()));
-  const box = make("fieldset", {}, make("div", { id: "box" }), act, make("input", { type: "file", "data-testid": "file-upload", multiple: "" }));
+  const upload = make("input", { type: "file", "data-testid": "file-upload", multiple: "" });
+  upload.addEventListener("change", async () => {
+    for (const file of upload.files) {
+      state.files.push({ name: file.name, type: file.type, text: await file.text() });
+      document.getElementById("note").append(make("div", { class: "attachment" }, file.name));
+    }
+    upload.value = "";
+  });
+  const box = make("fieldset", {}, make("div", { id: "box" }), act, upload);
   root.replaceChildren(make("nav", {}, link), make("main", {}, make("div", { id: "turns" })), make("div", { id: "note" }), box);
   editor = new Editor({
     element: document.getElementById("box"), extensions: [StarterKit.configure({ trailingNode: false })], injectCSS: false,

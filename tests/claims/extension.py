@@ -1,0 +1,107 @@
+"""Promises of Claude in browser tabs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.claims.claim import Claim, Mutant
+
+TROUBLE: Final = "tests/extension/test_trouble.py"
+TRIP: Final = "tests/extension/test_round_trip.py"
+PAGES: Final = "tests/extension/test_pages.py"
+EXACT: Final = "tests/extension/test_exact.py"
+JOBS: Final = "tests/features/jobs/test_jobs.py"
+UNIT: Final = "tests/extension/test_types.py::test_the_unit_tests_pass"
+ASSIST: Final = f"{TRIP}::test_assist_puts_the_prompt_in_and_never_presses_send"
+MANGLED: Final = f"{TROUBLE}::test_a_box_that_changes_the_prompt_gets_it_never_sent"
+LATER: Final = f"{JOBS}::test_a_later_attempt_knows_that_the_prompt_was_submitted"
+SEEN: Final = f"{JOBS}::test_whoever_asked_sees_what_the_job_waits_for_and_the_answer_growing"
+BROWSERS: Final = "tests/features/browsers/test_browsers.py"
+ORIGIN: Final = f"{BROWSERS}::test_the_origin_the_hub_lets_in_is_the_extensions_own"
+
+CLAIMS: Final = [
+    Claim(
+        "X-assist",
+        "By default a person presses Send in a browser tab; the extension never does.",
+        (ASSIST,),
+        Mutant("extension/worker/tab.js", 'if (tab?.mode !== "auto") {', "if (false) {", ASSIST),
+    ),
+    Claim(
+        "X-auto",
+        "Nothing from a room, the hub's page or claude.ai can make a tab send by itself; a person does, by a confirmed switch.",
+        (
+            f"{TRIP}::test_no_message_makes_a_tab_send_by_itself",
+            f"{PAGES}::test_sending_by_itself_takes_a_switch_and_a_confirmation",
+        ),
+    ),
+    Claim(
+        "X-exact",
+        "A prompt is read back before it may be sent; a box that changes it gets it never sent. Answers come as exact Markdown.",
+        (
+            MANGLED,
+            f"{EXACT}::test_six_nasty_texts_arrive_exactly",
+            f"{EXACT}::test_answers_come_back_as_the_markdown_they_were_written_in",
+            f"{EXACT}::test_an_artifact_becomes_a_file_of_the_room",
+            f"{EXACT}::test_the_files_of_a_question_go_with_its_prompt",
+        ),
+        Mutant("extension/content/editor.js", "if (holds(wanted)) return true;", "return true;", MANGLED),
+    ),
+    Claim(
+        "X-once",
+        "Each question to a tab gets one answer or one clear error, whatever dies meanwhile; never another question's answer.",
+        (
+            "tests/extension/test_row.py::test_twenty_prompts_in_a_row_with_random_faults",
+            f"{TROUBLE}::test_a_worker_killed_in_mid_job_goes_on_where_it_was",
+            f"{TROUBLE}::test_a_hub_restarted_in_mid_job_gets_the_answer",
+            f"{TROUBLE}::test_an_extension_updated_in_mid_job_gets_the_answer",
+            f"{TROUBLE}::test_closing_the_tab_answers_everybody_who_waits",
+            f"{TROUBLE}::test_the_same_question_again_gets_its_own_answer_and_not_the_old_one",
+        ),
+    ),
+    Claim(
+        "X-submitted",
+        "A prompt that may have been sent is never sent again: its answer is looked for, or its outcome is unknown.",
+        (LATER, f"{TROUBLE}::test_a_reload_in_mid_answer_never_sends_again_and_never_claims_to_be_complete"),
+        Mutant(
+            "hub/features/jobs/rules.py",
+            '    if lease.submitted_at is not None:\n        return "submitted"\n',
+            "",
+            LATER,
+        ),
+    ),
+    Claim(
+        "X-pending",
+        "Who asked sees what a question waits for, and the answer as it grows.",
+        (SEEN, f"{TROUBLE}::test_who_asked_sees_the_answer_grow"),
+        Mutant("hub/features/jobs/handlers.py", "pending=request.pending or None", "pending=None", SEEN),
+    ),
+    Claim(
+        "X-private",
+        "What a person sends or drafts in a joined tab is never passed on, and never overwritten.",
+        (
+            f"{TROUBLE}::test_what_a_person_sends_instead_is_never_passed_on",
+            f"{TROUBLE}::test_a_persons_draft_is_left_alone_until_the_box_is_empty",
+        ),
+    ),
+    Claim(
+        "X-pairing",
+        "Only the standard hub's page, or the paired one, pairs with one click; any other page needs a person's word.",
+        (UNIT, f"{PAGES}::test_the_hubs_page_pairs_with_one_click_and_another_page_only_by_a_persons_word"),
+        Mutant("extension/worker/wire.js", ": origin === paired;", ": true;", UNIT),
+    ),
+    Claim(
+        "X-limit",
+        "Sending by itself keeps to the hourly limit.",
+        (UNIT,),
+        Mutant("extension/worker/wire.js", "recent.length < perHour", "recent.length <= perHour", UNIT),
+    ),
+    Claim(
+        "X-origin",
+        "The hub lets in one extension's origin, with a token.",
+        (
+            ORIGIN,
+            f"{BROWSERS}::test_the_hub_lets_in_the_extensions_origin_with_a_token_and_no_other_extension",
+        ),
+        Mutant("hub/server/security.py", "jlobenjgedf", "alobenjgedf", ORIGIN),
+    ),
+]
