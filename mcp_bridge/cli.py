@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "desktop": ("mcp_bridge.commands.desktop:desktop", "Bring a chat window without MCP into the room."),
     "browser": ("mcp_bridge.commands.browser:browser", "Pair a browser; see how its tabs find their way."),
     "files": ("mcp_bridge.commands.files:files", "Share files with a room, fetch, list and remove them."),
+    "service": ("mcp_bridge.commands.service:service", "Start the hub or the desktop agent at login."),
     "doctor": ("mcp_bridge.commands.doctor:doctor", "Check that everything works, with a fix for what does not."),
     "admin": ("mcp_bridge.commands.admin:admin", "Statistics, backup, restore, export, inspection."),
     "setup": ("mcp_bridge.commands.setup:setup", "Set up Claude Code, Codex, Cursor and others to use the bridge."),
