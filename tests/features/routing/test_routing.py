@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub.core.errors import Forbidden, HubError
@@ -266,6 +266,15 @@ message = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(spec, min_size=1, max_size=4), st.lists(message, min_size=1, max_size=8))
+@example(
+    [
+        {
+            "when": {"priority": ["normal"]},
+            "then": [{"do": "set_priority", "priority": "high"}, {"do": "tag", "tag": "t1"}],
+        }
+    ],
+    [{"by": "ben", "text": "all fine", "priority": "normal", "metadata": {}}],
+)
 def test_a_dry_run_tells_exactly_what_happens_live(specs: list[Any], sent: list[Any]) -> None:
     """The same messages in a room without rules, tried dry, and in a room with them, live."""
     with TemporaryDirectory() as home:
