@@ -20,7 +20,7 @@ from hub.core.errors import HubError, InternalError, NotFound
 from hub.kernel.agents.handlers import bootstrap
 from hub.log.log import HUB, create_stream, find_stream
 from hub.log.tail import Tails
-from hub.server import attend, batch, files, health, sse, timers, websocket
+from hub.server import attend, batch, files, health, hooks, sse, timers, websocket
 from hub.server.answers import send_problem
 from hub.server.auth import Authenticator
 from hub.server.clock import HubClock
@@ -112,6 +112,7 @@ class HubApp:
             *websocket.routes(self),
             *batch.routes(self),
             *health.routes(self),
+            *hooks.routes(self),
             *files.routes(self),
             *self.extra_routes,
         ]

@@ -30,6 +30,7 @@ ALL = [
     "hub.features.files",
     "hub.features.reservations",
     "hub.features.discussion",
+    "hub.features.hooks",
 ]
 
 

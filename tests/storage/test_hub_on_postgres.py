@@ -23,6 +23,7 @@ from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.storage.blobs import BlobStore
 from hub.storage.postgres import PostgresStore
 from tests.features.files import test_files as files
+from tests.features.hooks import test_hooks as hooks
 from tests.features.jobs.test_jobs import ask, claim, finish, must_claim, two
 from tests.features.queues import test_pull, test_push
 from tests.features.queues import test_queues as queues
@@ -211,3 +212,18 @@ async def test_two_hubs_share_their_files_and_collect_them_without_taking_any(tm
         jobs = [(ada if i % 2 else ben).call(files.share(f"f{i}", bytes([i]) * 400)) for i in range(12)]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         assert [isinstance(r, RoomFull) for r in results].count(True) == 7, "the quota holds over both hubs"
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        hooks.test_a_recorded_call_does_nothing_again_even_under_a_new_id,
+        hooks.test_linked_cards_go_where_the_hook_says,
+    ],
+)
+async def test_hooks_work_the_same(tmp_path: Path, server: str, scenario: Callable[..., Awaitable[None]]) -> None:
+    async with (
+        running_hub(tmp_path, store=PostgresStore(await fresh_database(server))) as hub,
+        hooks.calling(hub) as outside,
+    ):
+        await scenario(outside)

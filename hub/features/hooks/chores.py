@@ -1,0 +1,7 @@
+"""What time does to hooks: calls are remembered for 90 days."""
+
+from __future__ import annotations
+
+from hub.features.hooks.worker import forget_seen
+
+CHORES = [(3600, forget_seen)]
