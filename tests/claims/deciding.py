@@ -46,7 +46,7 @@ CLAIMS: Final = [
         "P13-fixed",
         "Nothing that non-owners do, leaving and coming back included, changes weights, access or an open electorate.",
         (MOVES, "tests/kernel/test_rooms.py::test_leaving_and_coming_back_changes_nothing_that_was_given"),
-        Mutant("hub/kernel/rooms/handlers.py", "access, request.role, weight=former.weight)", "access, None)", MOVES),
+        Mutant("hub/kernel/rooms/handlers.py", ", weight=former.weight,", ",", MOVES),
     ),
     Claim(
         "P13-weight",

@@ -106,8 +106,8 @@ CLAIMS: Final = [
         (f"{STREAMS}::test_every_way_of_reading_gives_each_event_once_from_any_cursor",),
         Mutant(
             "hub/server/subscription.py",
-            "            followed.after += len(frames)\n",
-            "            followed.after += len(frames) + 1\n",
+            "                followed.after += len(page.frames)\n",
+            "                followed.after += len(page.frames) + 1\n",
             f"{STREAMS}::test_batched_events_are_the_same_events",
         ),
     ),
