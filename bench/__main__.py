@@ -84,6 +84,8 @@ GATES = {  # goals as ratios; a scenario without one is for information
     "fan-out-1000": (3.0, "one frame per event"),
     "wake-latency": (None, "the send's own round trip"),
     "send-against-raw-sqlite": (None, "raw SQLite, batches of 64"),
+    "sandbox-overhead": (None, "a plain `python3`"),
+    "latency-beside-runs": (None, "the same hub at rest (aim: ≤ 1.5)"),
     "claim-ack-redis": (0.2, "Redis Streams consumer group, `appendfsync always`"),
     "claim-ack-nats": (None, "NATS JetStream pull consumer (its default: no fsync per message)"),
 }

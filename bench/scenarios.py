@@ -17,7 +17,7 @@ import uvloop
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from bench import queues
+from bench import queues, sandbox
 from bench.load import TEXT, HttpConnection, http_load, ws_burst, ws_load
 from bench.servers import Server, post
 
@@ -242,6 +242,18 @@ def claim_and_ack(peer: Callable[[float, int], float], named: str) -> Callable[[
     return run
 
 
+def sandbox_overhead(_subject: Server, _bare: Server) -> Pair:
+    """Python's `pass` in the sandbox (ms, median), against a plain process."""
+    subject, reference, detail = sandbox.overhead(int(20 * SECONDS) or 5)
+    return Pair(subject, reference, "ms", detail)
+
+
+def latency_beside_runs(subject: Server, _bare: Server) -> Pair:
+    """A send (ms, median) while runs burn the processor, against the same hub at rest."""
+    busy, quiet, detail = sandbox.beside_runs(subject, 2 * SECONDS)
+    return Pair(busy, quiet, "ms", detail)
+
+
 ALL: dict[str, Callable[[Server, Server], Pair]] = {
     "send-http-16": durable_http(16),
     "send-http-64": durable_http(64),
@@ -253,4 +265,6 @@ ALL: dict[str, Callable[[Server, Server], Pair]] = {
     "send-against-raw-sqlite": sqlite_batches,
     "claim-ack-redis": claim_and_ack(queues.redis_pairs, "16 workers, WebSocket; both fsync before each answer"),
     "claim-ack-nats": claim_and_ack(queues.nats_pairs, "16 workers, WebSocket; only the hub fsyncs before each answer"),
+    "sandbox-overhead": sandbox_overhead,
+    "latency-beside-runs": latency_beside_runs,
 }

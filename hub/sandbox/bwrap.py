@@ -309,6 +309,7 @@ class _Run:
 
     async def _watch(self, inside: Inside, began: float) -> None:
         while not self._ended.is_set() and not self._killed:
+            inside.yield_to_others()
             now = inside.look()
             self._usage.note(now)
             if self._stop.is_set():

@@ -15,6 +15,8 @@ from hub.features.jobs.contract import SubmitJob
 from hub.features.kanban.contract import AddCard, CommentCard
 from hub.features.messages.contract import EditMessage, PostDirect, PostMessage, RedactMessage
 from hub.features.queues.contract import AckTask, ClaimTasks, CollectTasks, CreateQueue, EnqueueTask, SetWorker
+from hub.features.runs.contract import CancelRun, GetRun, StartRun
+from hub.features.runs.worker import RunWorker
 from hub.features.voting.contract import OpenProposal
 from hub.kernel.files.collect import forget_unneeded
 from hub.kernel.files.contract import RoomFull
@@ -28,6 +30,7 @@ from tests.features.jobs.test_jobs import ask, claim, finish, must_claim, two
 from tests.features.queues import test_pull, test_push
 from tests.features.queues import test_queues as queues
 from tests.features.routing import test_routing
+from tests.features.runs import test_runs as runs
 from tests.log.test_rebuild import random_history, same_after_rebuild
 from tests.storage.test_conformance import fresh_database
 from tests.support.hubs import TestHub, running_hub
@@ -227,3 +230,23 @@ async def test_hooks_work_the_same(tmp_path: Path, server: str, scenario: Callab
         hooks.calling(hub) as outside,
     ):
         await scenario(outside)
+
+
+async def test_two_hubs_share_the_limits_of_runs_and_each_run_has_one_end(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    async with running_hub(tmp_path / "a", store=PostgresStore(url), sandbox="auto", sandbox_slots=1) as first:
+        await runs.open_room(first, "lab")
+        await first.app.dispatch.service(RunWorker).ready.wait()
+        callers = [await runs.coder(first, name) for name in ("ada", "ben", "eve")]
+        async with running_hub(tmp_path / "b", store=PostgresStore(url), sandbox="auto", sandbox_slots=1) as second:
+            await second.app.dispatch.service(RunWorker).ready.wait()
+            ask = StartRun(room="lab", language="python", code=runs.HANG, timeout_s=120)
+            started = await asyncio.gather(*(caller.call(ask) for caller in callers))
+            assert sorted(run.state for run in started) == ["queued", "running", "running"]
+        states = [(await callers[0].call(GetRun(room="lab", run=run.id))).state for run in started]
+        assert sorted(states) == ["interrupted", "queued", "running"]
+        local = await first.local()
+        for run in started:
+            await local.call(CancelRun(room="lab", run=run.id))
+            await runs.outcome(local, run)
+        assert sorted(await runs.finals(local)) == sorted(run.id for run in started)

@@ -94,4 +94,5 @@ def load_runners(tx: Tx, now_ms: int) -> list[rules.Runner]:
 
 def somewhere_on(tx: Tx) -> bool:
     """Whether any room has runs on."""
-    return tx.row("select 1 from room where settings like '%\"runs\":true%' limit 1") is not None
+    on = '%"runs":true%'
+    return tx.row("select 1 from room where settings like :on limit 1", on=on) is not None

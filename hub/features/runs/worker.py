@@ -55,6 +55,7 @@ class RunWorker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self.ready = asyncio.Event()
+        self.unwanted = asyncio.Event()  # no room had runs on when it looked
 
     async def run(self) -> None:
         """Test the engines, make this hub known, and execute what is given to it, until cancelled."""
@@ -106,6 +107,7 @@ class RunWorker:
             stamp = self._host.tails.stamp
             if self._host.settings.sandbox == OFF or await self._host.store.read(somewhere_on):
                 return
+            self.unwanted.set()
             await self._host.tails.wait([TOPIC], stamp, _LONG_S)
 
     def _clear(self, tx: Tx) -> None:
@@ -274,18 +276,23 @@ class LiveOutput:
                 self._texts[name] = ""
 
 
+def _say_why(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("no more runs are executed until the hub is started again: %r", error, exc_info=error)
+
+
 @asynccontextmanager
 async def running(host: Host) -> AsyncIterator[None]:
     """Execute runs as long as the hub lives."""
     worker = RunWorker(host, Engines(engines_for(host.settings.sandbox)))
     host.provide(worker)
     task = asyncio.create_task(worker.run())
+    task.add_done_callback(_say_why)
     try:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.gather(task, return_exceptions=True)
         await worker.close()
 
 

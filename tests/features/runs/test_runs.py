@@ -208,7 +208,7 @@ async def test_a_hub_that_stops_reports_its_runs_as_interrupted_and_lets_waiting
 async def test_no_sandbox_is_started_before_a_room_has_runs_on(tmp_path: Path) -> None:
     async with running_hub(tmp_path, sandbox="auto") as hub:
         worker = hub.app.dispatch.service(RunWorker)
-        await eventually(lambda: hub.app.tails.waiting() > 0, what="the worker waits for a room")
+        await worker.unwanted.wait()
         assert (worker.ready.is_set(), worker.engines.examined) == (False, ())
         await open_room(hub, "lab")
         await worker.ready.wait()
