@@ -31,6 +31,7 @@ extension:  ## pack the browser extension, the same bytes from the same files
 
 bench: env  ## benchmarks as ratios against references of the same run
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.reach
 
 docs: env  ## generated reference pages
 	$(BIN)/python -m mcp_bridge.reference

@@ -23,6 +23,19 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "reach-minute",
+        "From setup to the text in the other session's request takes under a minute, by the steps that the docs show.",
+        ("tests/clients/test_transcript.py::test_the_steps_in_the_docs_bring_the_text_to_the_model_in_under_a_minute",),
+    ),
+    Claim(
+        "reach-crashes",
+        "A live session gets every message over many hub crashes, none twice in one request (`make faults`).",
+        (
+            f"{CLAUDE}::test_an_idle_session_loses_nothing_over_many_hub_crashes",
+            f"{CLAUDE}::test_a_busy_session_loses_nothing_over_many_hub_crashes",
+        ),
+    ),
+    Claim(
         "reach-proof",
         "A message that was only written into a session's socket is never reported as seen.",
         (f"{SOCKET}::test_what_only_went_into_the_socket_is_never_reported_as_seen",),
