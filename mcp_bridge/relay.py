@@ -11,7 +11,6 @@ then the hub counts their messages as read.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import itertools
 import json
@@ -28,8 +27,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
-from hub.core.slug import slug
 from hub.settings import default_home
+from mcp_bridge.identity import Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import QuietHours
@@ -233,58 +232,6 @@ def outcome(status: int, raw: bytes) -> Message:
     return found
 
 
-# --- who we are -----------------------------------------------------------------------------------------------------
-
-
-def project_directory(environment: dict[str, str]) -> Path:
-    """The project this session works in: what the client says, else the git root above the working directory."""
-    if named := environment.get("CLAUDE_PROJECT_DIR"):
-        return Path(named)
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
-
-
-class Slot:
-    """Tells sessions of one client in one project apart when the client names none: the first free number."""
-
-    def __init__(self, home: Path, key: str) -> None:
-        self._held: Any = None
-        self.number = 0
-        try:
-            import fcntl
-        except ImportError:  # Windows: the process tells them apart
-            self.number = os.getppid()
-            return
-        folder = home / "slots"
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1000):
-            file = (folder / f"{key}-{number}").open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                continue
-            self._held, self.number = file, number
-            return
-
-
-class Identity:
-    """Client + session + project → the same agent after restart, resume and compaction."""
-
-    def __init__(self, home: Path, client: str, name: str, room: str, environment: dict[str, str]) -> None:
-        project = project_directory(environment)
-        session = environment.get("CLAUDE_CODE_SESSION_ID") or environment.get("BRIDGE_SESSION") or ""
-        base = hashlib.sha256(f"{client}\0{project}\0{name}".encode()).hexdigest()[:16]
-        self._slot = None if session else Slot(home, base)
-        tail = session or str(self._slot.number if self._slot else 0)
-        self.key = hashlib.sha256(f"{base}\0{tail}".encode()).hexdigest()[:24]
-        short = {"claude-code": "claude", "claude-ai": "claude", "codex-mcp-client": "codex"}.get(client, client)
-        at_home = project in (Path.home(), Path("/"))
-        self.name = name or slug(short if at_home else f"{short}-{project.name}")
-        self.room = room or ("" if at_home or environment.get("BRIDGE_AUTOJOIN") == "0" else slug(project.name))
-        self.title = f"{client} in {project.name}"[:120]
-
-
 # --- the relay ------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +267,7 @@ class Relay:
         self._count = itertools.count(1)
         self._memory = Memory()
         self._news = ""
+        self._announced = False
         self._done: list[str] = []
         self._waits: dict[str, str] = {}
         self._running: dict[str | int, Flight] = {}
@@ -502,9 +450,27 @@ class Relay:
             try:
                 join = {"create": True}
                 call_json(self._hub.url(), self._agent_token, "POST", f"/v1/rooms/{who.room}/join", join)
+                self._announce(who.room)
             except ValueError as error:
                 note(f"did not join {who.room}: {error}")
                 who.room = ""
+
+    def _announce(self, room: str) -> None:
+        """Say once, with the first result, that the session joined a room by itself, and how to leave it."""
+        if not self._announced:
+            self._announced = True
+            you = f"you are {self._agent}, in" if self._agent else "you are in"
+            leave = f"join(room='{room}', action='leave') leaves it for good"
+            self._news = "; ".join(filter(None, [self._news, f"{you} room {room} (joined by itself; {leave})"]))
+
+    def _moved(self, frame: Message, result: Message) -> None:
+        """Remember what the agent left or entered by its own wish."""
+        params = frame["params"]
+        if params.get("name") != "join" or result.get("isError") or self._identity is None:
+            return
+        arguments = params.get("arguments") or {}
+        act = self._identity.leave if arguments.get("action") == "leave" else self._identity.enter
+        act(str(arguments.get("room") or self._memory.room or ""))
 
     def _look(self, path: str) -> Message:
         """A read of the hub's API as this session's agent."""
@@ -571,7 +537,8 @@ class Relay:
     def _tell_news(self, result: Message) -> None:
         """What the model should know about itself rides on the first tool result."""
         if self._news and isinstance(result.get("structuredContent"), dict):
-            result["structuredContent"]["note"] = self._news
+            own = result["structuredContent"].get("note")
+            result["structuredContent"]["note"] = f"{own}; {self._news}" if own else self._news
             result["content"].append({"type": "text", "text": self._news})
             self._news = ""
 
@@ -597,6 +564,8 @@ class Relay:
     def _written(self, frame: Message, key: str, result: Message) -> None:
         """The client has this answer: its key counts as done; a task's key when its result was written."""
         self._pusher.shown(ids_in(result))
+        if frame["method"] == "tools/call":
+            self._moved(frame, result)
         if result.get("resultType") == "task" or frame["method"] == "tasks/get":
             self._asked_at = time.monotonic()
         if result.get("resultType") == "task":

@@ -9,6 +9,7 @@ from tests.claims.claim import Claim, Mutant
 SETUP: Final = "tests/setup/test_setup.py"
 SOCKET: Final = "tests/push/test_socket.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
+NAMES: Final = "tests/mcp/test_identity.py"
 CONFIG: Final = "tests/clients/test_configuration.py"
 
 CLAIMS: Final = [
@@ -91,6 +92,21 @@ CLAIMS: Final = [
             'environment.pop(TOKEN, "")',
             'environment.get(TOKEN, "")',
             f"{SOCKET}::test_taking_the_socket_leaves_no_token_for_children",
+        ),
+    ),
+    Claim(
+        "reach-name",
+        "A session keeps its name over restart and resume; two sessions in one project have two; a left room stays left.",
+        (
+            f"{NAMES}::test_a_restarted_session_is_the_same_agent_whatever_order_they_come_back_in",
+            f"{NAMES}::test_two_sessions_in_one_project_have_two_memorable_names",
+            f"{NAMES}::test_a_room_that_was_left_is_not_joined_again_until_the_agent_enters_it",
+        ),
+        Mutant(
+            "mcp_bridge/identity.py",
+            'self._read(file).get("session") == session',
+            "False",
+            f"{NAMES}::test_a_restarted_session_is_the_same_agent_whatever_order_they_come_back_in",
         ),
     ),
     Claim(

@@ -185,7 +185,7 @@ def test_every_subscription_of_a_handshake_client_is_heard_also_after_a_restart(
 
 def test_a_session_whose_name_is_taken_is_told_its_own(desks: Desks, modern: bool) -> None:
     first, second = desks.open("ada", modern=modern), desks.open("ada", modern=modern)
-    assert "note" not in first.tool("who")
+    assert "is in use" not in first.tool("who").get("note", "")
     told = second.tool("who")
     assert told["you"] == "ada-2"
     assert "here you are ada-2" in told["note"]
@@ -272,3 +272,14 @@ def test_hostile_envelopes_get_one_error_each_and_the_relay_lives(tmp_path: Path
     assert answers[-2:] == [{"jsonrpc": "2.0", "id": i, "result": {}} for i in ("\ud800", "last")]
     assert len(answers) == len(HOSTILE) + 2
     assert all("error" in answer for answer in answers[:-2]), answers
+
+
+def test_a_session_is_told_once_which_room_it_joined_and_leaving_it_holds(desks: Desks, modern: bool) -> None:
+    ada = desks.open("ada", modern=modern)
+    told = ada.tool("who")
+    room = told["rooms"][0]["room"]
+    assert f"in room {room} (joined by itself" in told["note"]
+    assert "note" not in ada.tool("who")
+    ada.tool("join", room=room, action="leave")
+    stop_hub(desks.home, signal.SIGKILL)
+    assert not ada.tool("who").get("rooms")
