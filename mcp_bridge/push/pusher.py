@@ -17,7 +17,10 @@ from mcp_bridge.push.inbox_socket import InboxSocket, PushFailed
 from mcp_bridge.push.ladder import QuietHours, Session, choose, fresh, reach, wakes
 
 REMEMBERED: Final = 4096
-SPACING_S: Final = 1.0  # the client shows only the first ~30 writes of a burst
+SPACING_S: Final = 1.0
+# Claude Code 2.1.332 drops a peer's messages beyond about 30 at once and one every 2 s after that, with no answer
+BURST: Final = 20
+REFILL_S: Final = 2.5
 MESSAGE_LISTS: Final = ("messages", "answers", "last", "questions")  # fields of tool results that hold messages
 SETTLE_S: Final = 0.1  # what comes together goes together
 Json = dict[str, Any]
@@ -63,6 +66,7 @@ class Pusher:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._after = ""  # pushed up to here; what was acknowledged counts by itself
         self._next_at = 0.0
+        self._credit, self._credit_at = float(BURST), clock()
         self._guard = threading.Lock()
         self._grown = threading.Event()
         self.agent = "you"
@@ -70,6 +74,11 @@ class Pusher:
     @property
     def reach(self) -> str:
         return reach(Session(socket=self._inbox is not None))
+
+    @property
+    def free_at(self) -> float:
+        """When the next push may be made, by the clock."""
+        return self._next_at
 
     def shown(self, messages: Iterable[str]) -> None:
         """The session has these by another way; they will not be pushed."""
@@ -113,10 +122,17 @@ class Pusher:
             self._note(f"the session's inbox socket failed ({error}); messages wait for the next tool call")
             return False
         finally:
-            self._next_at = self._clock() + SPACING_S
+            self._next_at = self._spend()
         self.shown(str(entry["id"]) for entry in found.entries)
         self._after = found.reached
         return True
+
+    def _spend(self) -> float:
+        """Take one write from the allowance; when the next may come. What comes meanwhile goes together."""
+        now = self._clock()
+        self._credit = min(BURST, self._credit + (now - self._credit_at) / REFILL_S) - 1
+        self._credit_at = now
+        return now + max(SPACING_S, (1 - self._credit) * REFILL_S)
 
     def _next(self) -> Batch | None:
         """The next page that may disturb now, without what this session has; None when there is none.

@@ -24,6 +24,17 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "reach-allowance",
+        "A long row of pushes stays within what the client takes, so none is dropped unseen.",
+        (f"{SOCKET}::test_a_long_row_of_pushes_stays_within_what_the_client_takes",),
+        Mutant(
+            "mcp_bridge/push/pusher.py",
+            "(1 - self._credit) * REFILL_S",
+            "0",
+            f"{SOCKET}::test_a_long_row_of_pushes_stays_within_what_the_client_takes",
+        ),
+    ),
+    Claim(
         "reach-minute",
         "From setup to the text in the other session's request takes under a minute, by the steps that the docs show.",
         ("tests/clients/test_transcript.py::test_the_steps_in_the_docs_bring_the_text_to_the_model_in_under_a_minute",),

@@ -150,6 +150,21 @@ def test_what_concerns_a_session_far_behind_is_pushed_and_cannot_acknowledge_wha
     assert "ack=" not in inbox.texts[0]
 
 
+def test_a_long_row_of_pushes_stays_within_what_the_client_takes(inbox: Inbox) -> None:
+    """A client's allowance of 30 writes, and one more every 2 s, is never overdrawn, however long messages come."""
+    now = 0.0
+    log = Log(0, set(range(1, 201)))
+    pusher = Pusher(InboxSocket(inbox.path, "t"), log.read, lambda: False, print, clock=lambda: now)
+    credit, before = 30.0, 0.0
+    for log.count in range(1, 201):
+        now = max(now, pusher.free_at)
+        assert pusher.once()
+        credit = min(30.0, credit + (now - before) / 2) - 1
+        before = now
+        assert credit >= 0, f"write {log.count} at {now} s would be dropped"
+    assert now < 200 * 2.5
+
+
 class Session:
     """A relay whose client is the test; `inbox` is where it pushes."""
 
