@@ -171,7 +171,7 @@ async def test_processor_time_is_limited_for_all_processes_together(engine: Supe
 async def test_code_lets_everything_else_on_the_machine_go_first(engine: Supervised) -> None:
     code = "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.05; done; cut -d' ' -f19 /proc/self/stat; cat /proc/self/autogroup"
     nice, *group = (await engine.run(RunSpec("bash", code))).stdout.decode().split("\n")
-    assert nice == "5"
+    assert int(nice) >= 5  # more where the tests themselves run at a lower priority
     assert not Path("/proc/self/autogroup").exists() or group[0].endswith(" nice 5")
 
 
