@@ -118,7 +118,8 @@ def test_help_explains_every_command(home: Path) -> None:
 
 def test_doctor_finds_everything_well_and_says_what_is_not(home: Path, tmp_path: Path) -> None:
     report = bridge(home, "doctor")
-    assert report.count("✓") == 8
+    assert report.count("✓") >= 8
+    assert "✗" not in report
     broken = bridge(
         tmp_path / "none", "doctor", code=1, BRIDGE_URL="http://127.0.0.1:9", BRIDGE_TOKEN="x", BRIDGE_HUB_WAIT_S="1"
     )

@@ -19,7 +19,7 @@ import pytest
 from hub.settings import Settings
 from mcp_bridge.serve import Served, serving
 from tests.faults.world import quiet_port
-from tests.mcp.test_relay import environment, stop_hub
+from tests.mcp.test_relay import ROOT, environment, stop_hub
 
 pytestmark = [pytest.mark.anyio, pytest.mark.client]
 HERE = Path(__file__).parent
@@ -89,7 +89,8 @@ async def test_the_inspector_calls_a_tool_over_stdio(tmp_path: Path) -> None:
     home = tmp_path / "home"
     inspector = str(MODULES / ".bin" / "mcp-inspector")
     try:
-        command = [NODE, inspector, "--cli", sys.executable, "-m", "mcp_bridge", "mcp"]
+        given = ["-e", f"BRIDGE_HOME={home}", "-e", f"PYTHONPATH={ROOT}"]  # it passes nothing else on
+        command = [NODE, inspector, "--cli", *given, sys.executable, "-m", "mcp_bridge", "mcp"]
         code, out, error = await run(*command, "--method", "tools/call", "--tool-name", "who", env=environment(home))
         assert code == 0, error + out
         assert "You are" in out
