@@ -30,7 +30,7 @@ class HubError(Exception):
         super().__init_subclass__(**kw)
         if "code" in cls.__dict__:
             other = ERRORS.setdefault(cls.code, cls)
-            if other is not cls and other.__qualname__ != cls.__qualname__:
+            if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise RuntimeError(f"error code {cls.code!r} is used by {other.__name__} and {cls.__name__}")
 
     def problem(self, instance: str = "") -> dict[str, Any]:

@@ -14,8 +14,8 @@ _STEP: Final = re.compile(r"\.([A-Za-z0-9_-]+)|\[([0-9]+)\]")
 MISSING: Final = object()
 
 
-class BadPattern(Invalid):
-    code, title = "bad-pattern", "Not a usable text pattern"
+class BadExpression(Invalid):
+    code, title = "bad-expression", "Not a usable regular expression"
 
 
 class Searches(Protocol):
@@ -24,11 +24,11 @@ class Searches(Protocol):
 
 @lru_cache(maxsize=512)
 def compiled(pattern: str) -> Searches:
-    """The expression, compiled. Raises BadPattern: no backtracking, so no backreferences or look-around."""
+    """The expression, compiled. Raises BadExpression: no backtracking, so no backreferences or look-around."""
     try:
         import re2
     except ImportError:
-        raise BadPattern(
+        raise BadExpression(
             "text patterns need the RE2 engine; on the hub's machine: pip install 'multi-agent-bridge[routing]'"
         ) from None
     options = re2.Options()
@@ -37,7 +37,7 @@ def compiled(pattern: str) -> Searches:
         made: Searches = re2.compile(pattern, options)
     except re2.error as error:
         why = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise BadPattern(
+        raise BadExpression(
             f"the text pattern is not one RE2 takes ({why[:200]}): it has no backreferences, no look-around and no huge "
             "repetitions. See https://github.com/google/re2/wiki/Syntax"
         ) from None

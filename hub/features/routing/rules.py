@@ -94,7 +94,7 @@ def in_order(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 def check(spec: c.RuleSpec) -> None:
-    """Raises BadPattern for an expression that RE2 does not take."""
+    """Raises BadExpression for an expression that RE2 does not take."""
     if spec.when.text is not None:
         compiled(spec.when.text)
 

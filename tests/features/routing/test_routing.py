@@ -18,7 +18,7 @@ from hub.features.queues.contract import ClaimTasks, CreateQueue
 from hub.features.queues.rules import QueueNotFound
 from hub.features.routing import contract as c
 from hub.features.routing import rules
-from hub.features.routing.patterns import BadPattern, at_path, found
+from hub.features.routing.patterns import BadExpression, at_path, found
 from hub.kernel.rooms.contract import CreateChannel, CreateRoom, JoinRoom, LeaveRoom
 from hub.server.timers import Clockwork
 from tests.support.hubs import TestHub, running_hub
@@ -172,10 +172,10 @@ async def test_copies_between_channels_of_one_room_end(hub: TestHub) -> None:
 @pytest.mark.parametrize("pattern", [r"(a)\1", "(?=look)", "((a{0,100}){0,100}){0,100}", "(", "[z-a]"])
 async def test_a_pattern_that_could_explode_is_refused_with_the_reason(hub: TestHub, pattern: str) -> None:
     ada, _ben = await rooms(hub, "build")
-    with pytest.raises(BadPattern, match="not one RE2 takes"):
+    with pytest.raises(BadExpression, match="not one RE2 takes"):
         await rule(ada, "build", "bomb", [{"do": "deny"}], when={"text": pattern})
     proposed = c.RuleSpec.model_validate({"name": "bomb", "then": [{"do": "deny"}], "when": {"text": pattern}})
-    with pytest.raises(BadPattern):
+    with pytest.raises(BadExpression):
         await ada.call(c.DryRunRules(room="build", rules=(proposed,)))
 
 
