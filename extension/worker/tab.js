@@ -43,6 +43,7 @@ export class TabAgent {
     this.request = "";
     /** @type {Record<string, any> | null} */
     this.health = null;
+    this.welcomed = false; // the page takes no job before it was told its selectors
     this.pumping = false;
     this.again = false;
     this.gone = false;
@@ -205,7 +206,7 @@ export class TabAgent {
 
   async claim() {
     const tab = await this.tab();
-    if (!tab || tab.paused || !this.port || !this.link?.open) return null;
+    if (!tab || tab.paused || !this.port || !this.welcomed || !this.link?.open) return null;
     let claimed;
     try {
       claimed = await this.link.insist("jobs.claim", { lease_s: LEASE_S }, `claim-${crypto.randomUUID()}`);
@@ -232,7 +233,7 @@ export class TabAgent {
 
   /** Give the page the job, unless it has it. @param {InHand} job */
   async hand(job) {
-    if (!this.port || this.pageJob?.id === job.job) return;
+    if (!this.port || !this.welcomed || this.pageJob?.id === job.job) return;
     if (this.pageJob) this.post({ type: "drop", id: this.pageJob.id });
     const { prompt, from, room, fresh, sent } = job;
     this.pageJob = { id: job.job, phase: "handed" };
@@ -330,6 +331,7 @@ export class TabAgent {
   attach(port, early) {
     clearTimeout(this.losing);
     this.port = port;
+    this.welcomed = false;
     this.pageJob = null;
     port.onDisconnect.addListener(() => {
       void chrome.runtime.lastError;
@@ -385,6 +387,7 @@ export class TabAgent {
 
   /** @param {any} message */
   async hello(message) {
+    const port = this.port;
     this.pageJob = message.current;
     const { options } = await load();
     const tab = await this.tab();
@@ -393,6 +396,7 @@ export class TabAgent {
       type: "welcome", selectors: await this.around.selectors(), timings: { ...TIMINGS, ...options.timings },
       mode: tab?.mode ?? "assist", agent: this.agent,
     });
+    this.welcomed = this.port === port;
     // A new page knows nothing of a request that ended with the old one; a new worker knows nothing of one under way.
     this.post({ type: "net", state: this.net.error && !message.current ? noNet() : this.net });
     const job = await this.job();
