@@ -1,4 +1,4 @@
-"""HTML and pictures on the clipboard, by the programs each system has for them. pyperclip knows only text."""
+"""HTML, pictures and lasting text on the clipboard, by the programs each system has for them. pyperclip knows only text."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class Flavors(Protocol):
     def image(self, run: Run) -> bytes: ...
 
     def put_image(self, run: Run, png: bytes) -> bool: ...
+
+    def put_text(self, run: Run, text: str) -> bool:
+        """Text, where a program stays to hold it. pyperclip lets it keep our output open, so `… | cat` never ends."""
+        ...
 
 
 def of_this_system(platform: str, env: Mapping[str, str]) -> Flavors:
@@ -42,6 +46,9 @@ class X11Flavors:
     def put_image(self, run: Run, png: bytes) -> bool:
         return run(["xclip", "-selection", "clipboard", "-t", "image/png", "-i"], png) is not None
 
+    def put_text(self, run: Run, text: str) -> bool:
+        return run(["xclip", "-selection", "clipboard", "-i"], text.encode()) is not None
+
     def _get(self, run: Run, target: str) -> bytes:
         """A target the owner offers; asking for one it does not offer may give its text instead."""
         offered = run(["xclip", "-selection", "clipboard", "-t", "TARGETS", "-o"], b"") or b""
@@ -62,6 +69,9 @@ class WaylandFlavors:
     def put_image(self, run: Run, png: bytes) -> bool:
         return run(["wl-copy", "--type", "image/png"], png) is not None
 
+    def put_text(self, run: Run, text: str) -> bool:
+        return run(["wl-copy"], text.encode()) is not None
+
     def _get(self, run: Run, target: str) -> bytes:
         offered = run(["wl-paste", "--list-types"], b"") or b""
         if target.encode() not in offered.split():
@@ -81,6 +91,9 @@ class MacFlavors:
     def put_image(self, run: Run, png: bytes) -> bool:
         script = f"set the clipboard to «data PNGf{png.hex().upper()}»"
         return run(["osascript", "-"], script.encode()) is not None
+
+    def put_text(self, run: Run, text: str) -> bool:
+        return False
 
     def _get(self, run: Run, kind: str) -> bytes:
         out = run(["osascript", "-e", f"the clipboard as «class {kind}»"], b"") or b""
@@ -117,6 +130,9 @@ class WindowsFlavors:
 
     def put_image(self, run: Run, png: bytes) -> bool:
         return run([*_POWERSHELL, _PUT_IMAGE], base64.b64encode(png)) is not None
+
+    def put_text(self, run: Run, text: str) -> bool:
+        return False
 
     def _get(self, run: Run, script: str) -> bytes:
         return base64.b64decode(run([*_POWERSHELL, script], b"") or b"")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pyperclip
 import pytest
 
 from desktop_agent import clipboard
 from desktop_agent.clipboard import NoClipboard, SystemClipboard
+from tests.mcp.test_relay import ROOT
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, *reads: str) -> list[str]:
@@ -28,3 +32,10 @@ def test_a_clipboard_that_another_program_keeps_replacing_is_an_error(monkeypatc
     scripted(monkeypatch, "theirs")
     with pytest.raises(NoClipboard, match="another program"):
         SystemClipboard().write("ours")
+
+
+@pytest.mark.display
+def test_a_pipe_behind_a_command_ends_although_the_clipboard_keeps_its_text(x11: SystemClipboard) -> None:
+    code = "from desktop_agent.clipboard import SystemClipboard\nSystemClipboard().write('kept')\nprint('done')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, x11.read()) == ("done\n", "kept"), done.stderr
