@@ -21,7 +21,7 @@ demo: env  ## three agents hold a conversation, live
 	$(BIN)/mcp-bridge demo
 
 test: env  ## all tests (a few minutes)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults" tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not faults" tests
 
 faults: env  ## long reliability tier
 	$(BIN)/python -m pytest -m faults tests
