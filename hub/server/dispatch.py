@@ -22,13 +22,10 @@ from hub.kernel.inbox.contract import Inbox, PollInbox
 from hub.kernel.inbox.entries import readable
 from hub.kernel.inbox.positions import acknowledge, offer
 from hub.kernel.inbox.receipts import mark_delivered
-from hub.kernel.messages.guard import Paused, save_guard
 from hub.kernel.presence.presence import PresenceBoard
-from hub.kernel.rooms.contract import RoomPaused
-from hub.kernel.rooms.project import load_members
 from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, REPLAYS, note_of
 from hub.log.idempotency import Kept, check_key, digest, recall, record
-from hub.log.log import HUB, append, find_stream
+from hub.log.log import HUB, find_stream
 from hub.log.tail import Tails
 from hub.server.limits import Limits
 from hub.server.measures import Measures
@@ -208,7 +205,7 @@ class Dispatch:
         try:
             return await self.store.write(body, locks=locks)
         except HubError as refusal:
-            await self._record_refusal(principal, refusal, locks)
+            await self._record_refusal(refusal, locks)
             raise
         finally:
             if running:
@@ -228,16 +225,14 @@ class Dispatch:
         for (operation, _request, _key), result in zip(items, results, strict=True):
             if isinstance(result, HubError):
                 self.measures.failed(operation.name, result.code)
-                await self._record_refusal(principal, result, locks)
+                await self._record_refusal(result, locks)
             else:
                 self.measures.done(operation.name, (time.perf_counter() - started) / len(items))
         return results
 
-    async def _record_refusal(self, principal: Principal, refusal: HubError, locks: Sequence[int]) -> None:
+    async def _record_refusal(self, refusal: HubError, locks: Sequence[int]) -> None:
         """Keep what must stay of a refused write, whose own transaction is gone."""
-        if isinstance(refusal, Paused):
-            await self._record_pause(principal, refusal)
-        elif (note := note_of(refusal)) is not None:
+        if (note := note_of(refusal)) is not None:
             with suppress(HubError):
                 await self.store.write(note, locks=locks)
 
@@ -265,22 +260,6 @@ class Dispatch:
     async def _locks(self, operation: AnyOperation, request: Request[Any]) -> Sequence[int]:
         """Streams to serialise on, for stores where several writers meet."""
         return await self.store.read(lambda tx: lock_streams(tx, operation, request))
-
-    async def _record_pause(self, principal: Principal, pause: Paused) -> None:
-        """The refused message's transaction is gone; the pause itself must stay."""
-        if not pause.newly:
-            return
-        call = self.call(principal)
-
-        def body(tx: Tx) -> None:
-            save_guard(tx, pause.log, pause.state)
-            owners = tuple(m.agent for m in load_members(tx, pause.log) if m.access == "owner")
-            append(
-                tx, call, pause.log, RoomPaused(until_ms=pause.until_ms, reason=pause.detail, owners=owners), actor=0
-            )
-
-        with suppress(HubError):
-            await self.store.write(body, locks=(pause.log,))
 
     # --- reading ----------------------------------------------------------------------------------------------
 

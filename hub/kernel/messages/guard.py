@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from hub.core.call import Call
@@ -10,7 +11,10 @@ from hub.core.errors import LoopGuard
 from hub.core.names import MODEL_KINDS
 from hub.core.times import rfc3339
 from hub.kernel.messages.draft import GUARD_ORDER, Draft, before_append
-from hub.kernel.rooms.project import Entered
+from hub.kernel.rooms.contract import RoomPaused
+from hub.kernel.rooms.project import Entered, load_members
+from hub.log.handler import leaves
+from hub.log.log import append, hold
 from hub.storage.interface import Tx
 
 MAX_HOPS: Final = 16
@@ -65,23 +69,21 @@ def _within_budget(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Draft:
     before = load_guard(tx, entered.log)
     after, paused_until = judge(before, call.now_ms, entered.room.settings.messages_per_min)
     if paused_until is not None:
-        raise Paused(entered.log, after, paused_until, newly=after != before)
+        refusal = LoopGuard(
+            f"agents in this room are paused until {rfc3339(paused_until)}: too many messages in a minute. Wait; "
+            "answers, acknowledgements, votes and task results still pass, and a person's message lifts the pause"
+        )
+        raise leaves(partial(_pause, call, entered.log, after, refusal.detail), refusal) if after != before else refusal
     save_guard(tx, entered.log, after)
     return draft
 
 
-class Paused(LoopGuard):
-    """The room is paused for agents. `newly` tells the dispatcher to record the pause in the room."""
-
-    def __init__(self, log: int, state: GuardState, until_ms: int, *, newly: bool) -> None:
-        super().__init__(
-            f"agents in this room are paused until {rfc3339(until_ms)}: too many messages in a minute. Wait; "
-            "answers, acknowledgements, votes and task results still pass, and a person's message lifts the pause"
-        )
-        self.log = log
-        self.state = state
-        self.until_ms = until_ms
-        self.newly = newly
+def _pause(call: Call, log: int, state: GuardState, reason: str, tx: Tx) -> None:
+    """Keep a new pause and show it in the room: the transaction of the refused message is gone."""
+    hold(tx, log)
+    save_guard(tx, log, state)
+    owners = tuple(member.agent for member in load_members(tx, log) if member.access == "owner")
+    append(tx, call, log, RoomPaused(until_ms=state.paused_until, reason=reason, owners=owners), actor=0)
 
 
 def load_guard(tx: Tx, log: int) -> GuardState:
