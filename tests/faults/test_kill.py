@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker import Attempt, History, check
-from tests.faults.world import World, reader, whole_log, writer
+from tests.faults.world import World, kill_often, reader, whole_log, writer
 
 pytestmark = pytest.mark.anyio
 KILLS = int(os.environ.get("KILLS_PER_RUN", "50"))
@@ -22,13 +22,7 @@ async def rounds(world: World, history: History, kills: int, seed: int) -> None:
     stop, dice = asyncio.Event(), random.Random(seed)
     tasks = [asyncio.create_task(writer(world, f"w{i}", history, stop)) for i in range(6)]
     tasks += [asyncio.create_task(reader(world, history, stop)) for _ in range(2)]
-    for _ in range(kills):
-        seen = len(history.attempts)
-        until = asyncio.get_running_loop().time() + dice.uniform(0.02, 0.25)
-        while asyncio.get_running_loop().time() < until or len(history.attempts) < seen + 10:
-            await asyncio.sleep(0.005)
-        await asyncio.to_thread(world.end, signal.SIGKILL)
-        await asyncio.to_thread(world.start)
+    await kill_often(world, dice, kills, lambda: len(history.attempts), least=10, apart_s=(0.02, 0.25))
     stop.set()
     await asyncio.wait_for(asyncio.gather(*tasks), 30)
 

@@ -17,7 +17,7 @@ import pytest
 from hub.client import HubClient
 from hub.features.queues import contract as c
 from hub.features.queues.rules import LeaseLost
-from tests.faults.world import World
+from tests.faults.world import World, kill_often
 
 pytestmark = pytest.mark.anyio
 KILLS = int(os.environ.get("QUEUE_KILLS_PER_RUN", "6"))
@@ -56,13 +56,7 @@ async def test_kills_lose_no_task_and_accept_no_result_twice(tmp_path: Path) -> 
         await client.call(c.CreateQueue(queue="work", max_attempts=100))
         busy = [asyncio.create_task(dispatch(client, work, stop))]
         busy += [asyncio.create_task(labour(client, f"w{n}", work, stop)) for n in range(4)]
-        for _ in range(KILLS):
-            seen = len(work.accepted)
-            until = asyncio.get_running_loop().time() + dice.uniform(0.05, 0.3)
-            while asyncio.get_running_loop().time() < until or len(work.accepted) < seen + 5:
-                await asyncio.sleep(0.005)
-            await asyncio.to_thread(world.end, signal.SIGKILL)
-            await asyncio.to_thread(world.start)
+        await kill_often(world, dice, KILLS, lambda: len(work.accepted), least=5, apart_s=(0.05, 0.3))
         stop.set()
         await asyncio.wait_for(asyncio.gather(*busy), 60)
         await finish(client)

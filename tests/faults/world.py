@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ class World:
         return httpx2.AsyncClient(
             base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=httpx2.Timeout(5)
         )
+
+
+async def kill_often(
+    world: World, dice: random.Random, kills: int, done: Callable[[], int], *, least: int, apart_s: tuple[float, float]
+) -> None:
+    """Kill and start the hub again and again, each time after a while in which clients got at least `least` things done."""
+    clock = asyncio.get_running_loop().time
+    for _ in range(kills):
+        enough, until = done() + least, clock() + dice.uniform(*apart_s)
+        while clock() < until or done() < enough:
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(world.end, signal.SIGKILL)
+        await asyncio.to_thread(world.start)
 
 
 async def send_until_told(client: httpx2.AsyncClient, attempt: Attempt, stop: asyncio.Event) -> None:

@@ -119,9 +119,7 @@ class Stage:
 
     async def person(self, name: str, room: str = "build", kind: Kind = "code") -> Hand:
         """A new agent, already in the room."""
-        async with HubClient(self.served.url, self.served.token) as local:
-            token = (await local.call(RegisterAgent(name=name, kind=kind))).token
-        assert token is not None
+        token = await register(self.served, name, kind)
         client = await self._stack.enter_async_context(HubClient(self.served.url, token))
         await client.call(JoinRoom(room=room, create=True))
         hand = await self._hand(client, token)
@@ -133,14 +131,28 @@ class Stage:
             return ByClient(client)
         if self.surface == "cli":
             return ByCommands(self.served.url, token)
-        http = httpx2.AsyncClient(
-            base_url=self.served.url, headers={"authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(30)
-        )
-        await self._stack.enter_async_context(http)
-        if self.surface == "http":
-            return ByHttp(http)
-        transport = streamable_http_client(f"{self.served.url}/mcp", http_client=http)
-        return ByTools(await self._stack.enter_async_context(Client(transport)))
+        http = await open_http(self._stack, self.served, token)
+        return ByHttp(http) if self.surface == "http" else ByTools(await open_tools(self._stack, self.served, http))
+
+
+async def register(served: Served, name: str, kind: Kind = "code") -> str:
+    """The token of a new agent."""
+    async with HubClient(served.url, served.token) as local:
+        token = (await local.call(RegisterAgent(name=name, kind=kind))).token
+    assert token is not None
+    return token
+
+
+async def open_http(stack: AsyncExitStack, served: Served, token: str) -> httpx2.AsyncClient:
+    """A plain HTTP client of the agent with this token, until the stack ends."""
+    headers = {"authorization": f"Bearer {token}"}
+    http = httpx2.AsyncClient(base_url=served.url, headers=headers, timeout=httpx2.Timeout(30))
+    return await stack.enter_async_context(http)
+
+
+async def open_tools(stack: AsyncExitStack, served: Served, http: httpx2.AsyncClient) -> Client:
+    """An MCP client over that connection, until the stack ends."""
+    return await stack.enter_async_context(Client(streamable_http_client(f"{served.url}/mcp", http_client=http)))
 
 
 @asynccontextmanager

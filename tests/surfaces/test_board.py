@@ -13,17 +13,16 @@ import httpx2
 import pytest
 from click.testing import CliRunner
 from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from hub.client import HubClient
 from hub.core.errors import HubError
 from hub.features.kanban import contract as c
-from hub.kernel.agents.contract import RegisterAgent
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.settings import Settings
 from mcp_bridge.cli import cli
 from mcp_bridge.serve import Served, serving
 from tests.features.kanban.test_parallel import must_be_the_fold
+from tests.support.surfaces import open_http, open_tools, register
 
 pytestmark = pytest.mark.anyio
 Seen = Any  # an answer as the surface gives it, a dict
@@ -232,23 +231,15 @@ class Stage:
         self.served, self._surface, self._stack = served, surface, stack
 
     async def mate(self, name: str, role: str) -> Mate:
-        async with HubClient(self.served.url, self.served.token) as local:
-            token = (await local.call(RegisterAgent(name=name, kind="code"))).token
-        assert token is not None
+        token = await register(self.served, name)
         client = await self._stack.enter_async_context(HubClient(self.served.url, token))
         await client.call(JoinRoom(room="build", role=role))
         if self._surface == "client":
             return ByClient(client)
         if self._surface == "command":
             return ByCommand(self.served.url, token)
-        http = httpx2.AsyncClient(
-            base_url=self.served.url, headers={"authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(30)
-        )
-        await self._stack.enter_async_context(http)
-        if self._surface == "http":
-            return ByHttp(http)
-        transport = streamable_http_client(f"{self.served.url}/mcp", http_client=http)
-        return ByTool(await self._stack.enter_async_context(Client(transport)))
+        http = await open_http(self._stack, self.served, token)
+        return ByHttp(http) if self._surface == "http" else ByTool(await open_tools(self._stack, self.served, http))
 
 
 @pytest.fixture(params=["http", "client", "mcp", "command"])

@@ -16,19 +16,18 @@ import anyio
 import httpx2
 import pytest
 from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from hub.client import HubClient, LocalCaller
 from hub.core.caller import Caller
 from hub.core.errors import HubError
 from hub.features.files import contract as c
-from hub.kernel.agents.contract import RegisterAgent
 from hub.kernel.inbox.contract import PollInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.server.parse import build
 from hub.settings import Settings
 from mcp_bridge.serve import Served, serving
 from tests.mcp.test_relay import ROOT
+from tests.support.surfaces import open_http, open_tools, register
 
 pytestmark = pytest.mark.anyio
 
@@ -199,9 +198,7 @@ class Stage:
 
     async def person(self, name: str) -> tuple[Person, Caller]:
         """Somebody on the surface, and a caller to look behind it."""
-        async with HubClient(self._served.url, self._served.token) as local:
-            token = (await local.call(RegisterAgent(name=name, kind="code"))).token
-        assert token is not None
+        token = await register(self._served, name)
         caller = LocalCaller(self._served.hub.dispatch, await self._served.hub.authenticator.authenticate(token))
         return await self._on_surface(token, caller), caller
 
@@ -212,14 +209,8 @@ class Stage:
             return ByClient(await self._stack.enter_async_context(HubClient(self._served.url, token)), self._folder)
         if self._surface == "commands":
             return ByCommands(self._served.url, token, self._folder)
-        http = httpx2.AsyncClient(
-            base_url=self._served.url, headers={"authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(30)
-        )
-        await self._stack.enter_async_context(http)
-        if self._surface == "http":
-            return ByHttp(http)
-        transport = streamable_http_client(f"{self._served.url}/mcp", http_client=http)
-        return ByTools(await self._stack.enter_async_context(Client(transport)))
+        http = await open_http(self._stack, self._served, token)
+        return ByHttp(http) if self._surface == "http" else ByTools(await open_tools(self._stack, self._served, http))
 
 
 @pytest.fixture(params=["in-process", "http", "client", "mcp", "commands"])
