@@ -54,8 +54,9 @@ FIX: Final = (
     "Allow unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp profile that permits them"
 )
-# The doorstep: lower the hard limits, say "here", drop the descriptor, become the code.
-_DOORSTEP: Final = 'set -e; {limits}; echo here >&{here}; exec {here}>&-; exec "$@"'
+# The doorstep: lower the hard limits, say "here", wait to be let in, drop the descriptors, become the code. Without the
+# wait, code that ends at once is gone before the watchdog has its folders open.
+_DOORSTEP: Final = 'set -e; {limits}; echo here >&{here}; exec {here}>&-; read -r _ <&{go}; exec {go}<&-; exec "$@"'
 _SELF_TEST: Final = """
 fail() { echo "$1"; exit 1; }
 [ "$(id -u)" = 1000 ] || fail "wrong user"
@@ -157,12 +158,13 @@ class _Ends:
     """Our ends of the pipes of one run, closed together."""
 
     here: int
+    go: int
     info: int
     stdout: int
     stderr: int
 
     def close(self) -> None:
-        for fd in (self.here, self.info, self.stdout, self.stderr):
+        for fd in (self.here, self.go, self.info, self.stdout, self.stderr):
             os.close(fd)
 
 
@@ -205,17 +207,17 @@ class _Run:
     # --- starting ---------------------------------------------------------------------------------------------
 
     def _start(self) -> _Ends:
-        pipes = {name: os.pipe() for name in ("here", "info", "stdout", "stderr", "filter")}
+        pipes = {name: os.pipe() for name in ("here", "go", "info", "stdout", "stderr", "filter")}
         os.write(pipes["filter"][1], program())  # under 64 KiB: fits the pipe
         os.close(pipes["filter"][1])
         code = os.memfd_create("code")
         os.write(code, self._spec.code.encode())
         os.lseek(code, 0, os.SEEK_SET)
-        theirs = [pipes["here"][1], pipes["info"][1], pipes["filter"][0], code]
+        theirs = [pipes["here"][1], pipes["go"][0], pipes["info"][1], pipes["filter"][0], code]
         try:
             self._pid = os.posix_spawn(
                 self._binary,
-                self._command(here=theirs[0], info=theirs[1], filtered=theirs[2], code=code),
+                self._command(here=theirs[0], go=theirs[1], info=theirs[2], filtered=theirs[3], code=code),
                 {},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -233,11 +235,11 @@ class _Run:
         self._pidfd = os.pidfd_open(self._pid)
         self._listen("stdout", pipes["stdout"][0])
         self._listen("stderr", pipes["stderr"][0])
-        return _Ends(pipes["here"][0], pipes["info"][0], pipes["stdout"][0], pipes["stderr"][0])
+        return _Ends(pipes["here"][0], pipes["go"][1], pipes["info"][0], pipes["stdout"][0], pipes["stderr"][0])
 
-    def _command(self, *, here: int, info: int, filtered: int, code: int) -> list[str]:
+    def _command(self, *, here: int, go: int, info: int, filtered: int, code: int) -> list[str]:
         program_name, options, file_name = _PROGRAMS[self._spec.language]
-        doorstep = _DOORSTEP.format(limits=_ulimits(self._spec), here=here)
+        doorstep = _DOORSTEP.format(limits=_ulimits(self._spec), here=here, go=go)
         return [
             self._binary,
             *self._engine.arguments(self._spec),
@@ -258,7 +260,9 @@ class _Run:
                 if await self._first_of(self._ends.here) and os.read(self._ends.here, 16):
                     child: int = json.loads(os.read(self._ends.info, 4096))["child-pid"]
                     self._init = child, os.pidfd_open(child)
-                    return Inside(child)
+                    inside = Inside(child)
+                    os.write(self._ends.go, b"\n")
+                    return inside
         self._kill_all()
         await self._drain()
         why = self._out["stderr"].decode(errors="replace").strip()

@@ -1,7 +1,8 @@
 """Runs the probes as whoever starts it, with only the standard library: `driver.py hardened|naive|unfiltered DIR`.
 
 Prints, as JSON, the probes that escaped and what the self-test said. `driver.py hang DIR MARK` starts a run that
-does not end, whose processes are called MARK.
+does not end, whose processes are called MARK. `driver.py late DIR` prints what is known of code that ends at once when
+the watchdog is slow to look.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import socket
 import struct
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
@@ -21,6 +23,7 @@ sys.path.insert(0, sys.argv[2])
 from hub.sandbox import bwrap
 from hub.sandbox.bwrap import Bwrap
 from hub.sandbox.engine import MIB, Given, Limits, RunSpec, SandboxUnavailable
+from hub.sandbox.inside import Inside
 from hub.sandbox.runner import give_up_rights
 from hub.sandbox.supervisor import Supervised
 from tests.sandbox.probes import PROBES
@@ -79,6 +82,19 @@ async def report(kind: str, home: Path) -> dict[str, object]:
     return {"ran": ran, "escaped": escaped, "self_test": said, "as_root": os.getuid() == 0}
 
 
+async def late() -> dict[str, object]:
+    give_up_rights()
+    look = Inside
+
+    def slow(init: int) -> Inside:
+        threading.Event().wait(0.3)
+        return look(init)
+
+    setattr(bwrap, "Inside", slow)  # noqa: B010
+    result = await Bwrap(shutil.which("bwrap")).run(RunSpec("bash", "echo left > kept", save=("kept",)))
+    return {"exit_code": result.exit_code, "kept": [file.name for file in result.produced]}
+
+
 async def hang(mark: str) -> None:
     """Through the runner, as the hub does it."""
     sleep = f"exec -a {mark} sleep 61"
@@ -88,5 +104,7 @@ async def hang(mark: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "hang":
         asyncio.run(hang(sys.argv[3]))
+    elif sys.argv[1] == "late":
+        print(json.dumps(asyncio.run(late())))
     else:
         print(json.dumps(asyncio.run(report(sys.argv[1], Path(sys.argv[2])))))

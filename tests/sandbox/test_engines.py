@@ -262,6 +262,10 @@ async def test_where_user_namespaces_are_forbidden_the_engine_refuses_and_says_w
         forbidden.close()
 
 
+def test_code_that_ends_at_once_waits_until_somebody_watches_it(place: Path) -> None:
+    assert drive(place, "late") == {"exit_code": 0, "kept": ["kept"]}
+
+
 def test_a_filter_that_refuses_nothing_is_caught_by_the_probes_and_by_the_self_test(place: Path) -> None:
     report = drive(place, "unfiltered")
     assert {"call memfd_create", "call msgget", "socket netlink"} <= set(report["escaped"])
