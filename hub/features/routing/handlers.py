@@ -122,21 +122,41 @@ def _proposed(specs: Sequence[c.RuleSpec]) -> tuple[Rule, ...]:
 
 def _dry(tx: Tx, call: Call, log: int, asked: Sequence[Rule], rows: Sequence[Row]) -> list[c.Routed]:
     """Each message through the rules as if it came now, at its own time."""
-    known: dict[tuple[int, str], int] = {}
-    made = []
+    repeats, made = _Repeats(), []
     for row in rows:
-        message, at_ms = view(tx, row, call.now_ms), row[11]
+        message = view(tx, row, call.now_ms)
         passed = message.metadata.get("routed", {}).get("passed", ()) if message_row(row).sender == 0 else ()
-
-        def seen(rule: Rule, key: str, window_ms: int, at_ms: int = at_ms) -> bool:
-            if at_ms < known.get((rule.id, key), 0):
-                return True
-            known[rule.id, key] = at_ms + window_ms
-            return False
-
         facts = _facts(tx, log, message, message_row(row).sender, tuple((one, two) for one, two in passed))
-        made.append(_routed(message, evaluate(log, asked, facts, seen)))
+        repeats.begin(at_ms=row[11])
+        verdict = evaluate(log, asked, facts, repeats)
+        if verdict.denied_by is None:
+            repeats.keep()
+        made.append(_routed(message, verdict))
     return made
+
+
+class _Repeats:
+    """What a dry run takes for sent before. A refused message leaves nothing that a later one could repeat."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[int, str], int] = {}
+        self._fresh: dict[tuple[int, str], int] = {}
+        self._at_ms = 0
+
+    def begin(self, *, at_ms: int) -> None:
+        """The next message, sent at this time."""
+        self._fresh, self._at_ms = {}, at_ms
+
+    def __call__(self, rule: Rule, key: str, window_ms: int) -> bool:
+        place = (rule.id, key)
+        if self._at_ms < self._fresh.get(place, self._until.get(place, 0)):
+            return True
+        self._fresh[place] = self._at_ms + window_ms
+        return False
+
+    def keep(self) -> None:
+        """The message passed."""
+        self._until |= self._fresh
 
 
 def _facts(tx: Tx, log: int, message: Message, sender: int, passed: tuple[tuple[int, int], ...]) -> Facts:

@@ -275,6 +275,10 @@ message = st.fixed_dictionaries(
     ],
     [{"by": "ben", "text": "all fine", "priority": "normal", "metadata": {}}],
 )
+@example(
+    [{"when": {}, "then": [{"do": "deduplicate", "window_s": 60}, {"do": "deny", "reason": "no"}]}],
+    [{"by": "ada", "text": "all fine", "priority": "normal", "metadata": {}}] * 2,
+)
 def test_a_dry_run_tells_exactly_what_happens_live(specs: list[Any], sent: list[Any]) -> None:
     """The same messages in a room without rules, tried dry, and in a room with them, live."""
     with TemporaryDirectory() as home:
