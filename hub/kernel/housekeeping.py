@@ -13,7 +13,7 @@ from hub.core.call import Call
 from hub.core.names import make_id
 from hub.kernel.inbox.receipts import next_due
 from hub.kernel.messages.contract import DeliveryFailed
-from hub.kernel.messages.project import EXPIRED, edits_of, mark
+from hub.kernel.messages.project import EXPIRED, GONE, edits_of, mark
 from hub.kernel.rooms.project import load_room
 from hub.log.idempotency import forget_old
 from hub.log.log import agent_name, append, blank
@@ -26,8 +26,9 @@ BATCH: Final = 200
 def expire_messages(tx: Tx, call: Call) -> bool:
     """Blank texts whose time is over, in their event and its edits; readers hid them from that moment already."""
     rows = tx.rows(
-        "select log, seq from message where expires_at <= :now and flags & 11 = 0 order by expires_at limit :most",
+        "select log, seq from message where expires_at <= :now and flags & :gone = 0 order by expires_at limit :most",
         now=call.now_ms,
+        gone=GONE,
         most=BATCH,
     )
     for row in rows:

@@ -32,7 +32,7 @@ from hub.features.jobs.contract import (
 from hub.kernel.agents.project import need_agent
 from hub.kernel.messages.draft import Draft
 from hub.kernel.messages.post import answering, post
-from hub.kernel.messages.project import find_view_row, load_message, message_seq, tombstone, view
+from hub.kernel.messages.project import GONE, find_view_row, load_message, message_seq, tombstone, view
 from hub.kernel.rooms.project import Entered, enter, enter_to_write
 from hub.log.handler import handles
 from hub.log.log import agent_name, load_stream
@@ -66,10 +66,11 @@ def _busy(tx: Tx, call: Call) -> bool:
         "select 1 from job join open_question o on o.log = job.log and o.seq = job.seq and o.name = :name"
         " join message m on m.log = job.log and m.seq = job.seq"
         " where agent = :agent and outcome is null and lease_expires_at > :now"
-        " and m.flags & 11 = 0 and (m.expires_at is null or m.expires_at > :now)",
+        " and m.flags & :gone = 0 and (m.expires_at is null or m.expires_at > :now)",
         agent=call.agent,
         name=call.principal.name,
         now=call.now_ms,
+        gone=GONE,
     )
     return row is not None
 
@@ -86,11 +87,12 @@ def _next(tx: Tx, call: Call) -> Row | None:
         " join message m on m.log = o.log and m.seq = o.seq"
         " join event e on e.log = o.log and e.seq = o.seq"
         " left join job on job.log = o.log and job.seq = o.seq and job.agent = :agent"
-        " where o.name = :name and m.flags & 11 = 0 and (m.expires_at is null or m.expires_at > :now)"
+        " where o.name = :name and m.flags & :gone = 0 and (m.expires_at is null or m.expires_at > :now)"
         " order by case when job.submitted_at is null then 1 else 0 end, e.at, o.log, o.seq limit 1",
         agent=call.agent,
         name=call.principal.name,
         now=call.now_ms,
+        gone=GONE,
     )
 
 

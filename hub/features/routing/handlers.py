@@ -14,7 +14,7 @@ from hub.features.routing.project import load_rules
 from hub.features.routing.rules import Facts, Rule, Verdict, evaluate, in_order
 from hub.features.routing.worker import check_queue
 from hub.kernel.messages.contract import Message
-from hub.kernel.messages.project import SELECT, message_row, view
+from hub.kernel.messages.project import GONE, SELECT, message_row, view
 from hub.kernel.rooms.project import Entered, enter, enter_to_write, load_member, need_channel, refuse_direct
 from hub.log.handler import handles
 from hub.log.log import agent_name, append, find_stream
@@ -105,10 +105,11 @@ def dry_run(tx: Tx, call: Call, request: c.DryRunRules) -> c.DryRun:
     asked = load_rules(tx, entered.log) if request.rules is None else _proposed(request.rules)
     since = entered.member.joined_seq if entered.room.settings.history == "since_join" else 0
     rows = tx.rows(
-        SELECT + "where message.log = :log and message.seq > :since and flags & 11 = 0"
+        SELECT + "where message.log = :log and message.seq > :since and flags & :gone = 0"
         " order by message.seq desc limit :limit",
         log=entered.log,
         since=since,
+        gone=GONE,
         limit=request.limit,
     )
     return c.DryRun(items=tuple(_dry(tx, call, entered.log, asked, rows[::-1])))

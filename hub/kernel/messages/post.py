@@ -17,7 +17,7 @@ from hub.kernel.inbox.receipts import MOST_RECIPIENTS, add_delivery, mark_answer
 from hub.kernel.messages.contract import MessagePosted
 from hub.kernel.messages.draft import Draft, apply_policies
 from hub.kernel.messages.guard import MAX_HOPS
-from hub.kernel.messages.project import load_message, message_seq
+from hub.kernel.messages.project import GONE, load_message, message_seq
 from hub.kernel.rooms.project import Entered, load_member, load_members, need_channel
 from hub.log.log import agent_name, append
 from hub.storage.interface import Tx
@@ -129,9 +129,10 @@ def _open_questions(tx: Tx, log: int, agent: int) -> int:
     row = tx.row(
         "select count(*) from delivery d join message m on m.log = d.log and m.seq = d.seq"
         " where d.agent = :agent and d.log = :log and m.kind = 'question' and d.answer_seq is null and d.expired = 0"
-        " and m.flags & 11 = 0",
+        " and m.flags & :gone = 0",
         agent=agent,
         log=log,
+        gone=GONE,
     )
     return int(row[0]) if row else 0
 

@@ -27,6 +27,7 @@ REDACTED: Final = 1
 EXPIRED: Final = 2
 REQUEST: Final = 4  # a request to everybody
 PURGED: Final = 8
+GONE: Final = REDACTED | EXPIRED | PURGED  # any of them: there is no text any more
 _STONES: Final = {REDACTED: "redacted", EXPIRED: "expired", PURGED: "purged"}
 
 
