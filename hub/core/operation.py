@@ -71,12 +71,20 @@ class Operation(Generic[Q, R2]):
     path: str = field(init=False)
     reads: bool = field(init=False)
     """Whether it changes nothing, so it may run on a read-only snapshot."""
+    waits: bool = field(init=False)
+    """Whether its request has `wait_s`."""
 
     def __post_init__(self) -> None:
         method, path = self.http.split(" ", 1)
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "path", path)
         object.__setattr__(self, "reads", method == "GET" or self.lock == "none")
+        object.__setattr__(self, "waits", "wait_s" in self.request.model_fields)
+
+    def wait_s(self, request: Request[Any]) -> float:
+        """How long this request may wait. Asking a request without the field would cost pydantic an exception."""
+        waiting: Any = request
+        return float(waiting.wait_s or 0) if self.waits else 0.0
 
 
 AnyOperation = Operation[Any, Any]

@@ -112,7 +112,7 @@ def item(registry: Registry, principal: Principal, index: int, fields: Any) -> I
         raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
     principal.need(operation.scope)
     request = build(operation.request, {key: value for key, value in fields.items() if key != "op"})
-    if getattr(request, "wait_s", 0):
+    if operation.wait_s(request):
         raise Invalid("an operation of a batch cannot wait; leave wait_s out")
     if type(request) in PREPARERS:
         raise Invalid(f"{operation.name} needs a request of its own; it cannot be part of a batch")

@@ -99,7 +99,7 @@ class Dispatch:
             if operation.reads:
                 result = await self._read(operation, principal, request)
             else:
-                wait_s = float(getattr(request, "wait_s", 0) or 0)
+                wait_s = operation.wait_s(request)
                 result = await (
                     self._write_waiting(operation, principal, request, key, wait_s)
                     if wait_s
@@ -251,7 +251,7 @@ class Dispatch:
             if kept is not None:
                 return _repeated(tx, call, operation, kept)
             result: Result = handler(tx, call, request)
-            if result.settled() or not getattr(request, "wait_s", 0):  # a waiting call is tried again
+            if result.settled() or not operation.wait_s(request):  # a waiting call is tried again
                 record(tx, call, operation, key, hashed, result)
             return result
 
@@ -266,7 +266,7 @@ class Dispatch:
     async def _read(self, operation: AnyOperation, principal: Principal, request: Request[Any]) -> Result:
         if isinstance(request, PollInbox) and request.ack is not None:
             await self.acknowledge(principal, request.ack)
-        wait_s = float(getattr(request, "wait_s", 0) or 0)
+        wait_s = operation.wait_s(request)
         if not wait_s:
             result, _call, _stamp = await self._read_once(principal, request)
         else:

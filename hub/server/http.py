@@ -131,7 +131,7 @@ class HttpOperations:
         run = self._dispatch.run(
             principal, request, key=key.decode("latin-1") if key is not None and not operation.reads else None
         )
-        result = await (while_connected(run, receive) if getattr(request, "wait_s", 0) else run)
+        result = await (while_connected(run, receive) if operation.wait_s(request) else run)
         body = result.json_bytes()
         self._dispatch.measures.answered(len(body))
         await send_json(send, operation.status, body, headers)
