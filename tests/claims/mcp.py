@@ -10,7 +10,19 @@ TOOLS: Final = "tests/mcp/test_tools.py"
 WIRE: Final = "tests/mcp/test_wire.py"
 CHANGES: Final = "tests/mcp/test_changes.py"
 
+CONFORMANCE: Final = "tests/conformance/test_clients.py"
+
 CLAIMS: Final = [
+    Claim(
+        "mcp-conformance",
+        "The MCP project's own conformance suite passes for both revisions, and its TypeScript client and inspector work.",
+        (
+            f"{CONFORMANCE}::test_the_conformance_suite_passes_every_scenario_of_what_the_bridge_offers",
+            f"{CONFORMANCE}::test_the_official_typescript_client_does_a_round_trip_over_http",
+            f"{CONFORMANCE}::test_the_official_typescript_client_does_a_round_trip_over_stdio",
+            f"{CONFORMANCE}::test_the_inspector_accepts_every_list_and_tools_strictly",
+        ),
+    ),
     Claim(
         "mcp-notifications",
         "Change notifications of a room reach its members only.",

@@ -30,6 +30,7 @@ from mcp_bridge.desk import Desk
 from mcp_bridge.mount import Endpoint
 from mcp_bridge.server import BridgeServer, Visitor, build_server
 from mcp_bridge.toolbox import Answer, Args, tool
+from tests.conformance.fixtures import add_fixtures
 
 
 class Greet(Args):
@@ -92,6 +93,7 @@ async def open_server(home: Path) -> AsyncIterator[BridgeServer]:
 
         server = build_server(connect)
         LegacySubscriptions(server, lambda: principal.agent)
+        add_fixtures(server)
         yield server
 
 

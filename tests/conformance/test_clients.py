@@ -98,20 +98,25 @@ async def test_the_inspector_calls_a_tool_over_stdio(tmp_path: Path) -> None:
         stop_hub(home)
 
 
-COMMON = {
-    "ping",
-    "tools-list",
-    "resources-list",
-    "prompts-list",
-    "tools-call-error",
-    "server-sse-multiple-streams",
-    "dns-rebinding-protection",
+# Not scored by the suite, and not ours to pass: what each needs that the bridge does not offer.
+NOT_OFFERED = {
+    "tasks-mrtr-input": "our tasks never ask their client for input",
+    "tasks-mrtr-composition": "our tasks never ask their client for input",
+    "tasks-required-task-error": "no tool insists on a task: a client without them waits in the call",
+    "json-schema-2020-12": "our schemas are compacted on purpose; pending in the suite",
+    "server-sse-polling": "we never cut a stream to make a client reconnect; pending in the suite",
+    "http-custom-header-server-validation": "no tool takes an argument from a header; pending in the suite",
 }
-SCENARIOS = {
-    "2025-11-25": COMMON
-    | {"server-initialize", "resources-subscribe", "resources-unsubscribe", "server-session-lifecycle"},
-    "2026-07-28": (COMMON - {"ping"})
-    | {
+# What the product itself shows in a revision; the rest of the suite runs on its fixture tools behind the same factory.
+PRODUCT = {
+    "2025-11-25": {
+        "server-initialize",
+        "ping",
+        "resources-subscribe",
+        "resources-unsubscribe",
+        "server-session-lifecycle",
+    },
+    "2026-07-28": {
         "server-stateless",
         "caching",
         "sep-2164-resource-not-found",
@@ -123,6 +128,12 @@ SCENARIOS = {
         "tasks-request-headers",
         "tasks-dispatch-and-envelope",
     },
+}
+BOTH = {"tools-list", "resources-list", "prompts-list", "server-sse-multiple-streams", "dns-rebinding-protection"}
+CONTENTS = {"tools-call-image", "tools-call-audio", "tools-call-embedded-resource", "tools-call-with-progress"}
+ASKING = {  # the server asks its client: in the middle of a call in the older era, by a round more in the newer
+    "2025-11-25": {"tools-call-sampling", "tools-call-elicitation", "elicitation-sep1034-defaults"},
+    "2026-07-28": {"input-required-result-basic-sampling", "input-required-result-basic-elicitation"},
 }
 
 
@@ -138,7 +149,7 @@ def open_server(tmp_path: Path) -> Iterator[str]:
             stderr=log,
         )
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 httpx2.get(f"http://127.0.0.1:{port}/mcp", timeout=2)
@@ -151,11 +162,15 @@ def open_server(tmp_path: Path) -> Iterator[str]:
         process.wait(10)
 
 
-@pytest.mark.parametrize("revision", sorted(SCENARIOS))
+@pytest.mark.parametrize("revision", sorted(PRODUCT))
 async def test_the_conformance_suite_passes_every_scenario_of_what_the_bridge_offers(
     open_server: str, revision: str
 ) -> None:
     suite = str(MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js")
     _, out, error = await run(NODE, suite, "server", "--url", open_server, "--requirements", revision, timeout_s=110)
-    passed = set(re.findall(r"^✓ ([\w-]+):", out, re.MULTILINE))
-    assert SCENARIOS[revision] <= passed, f"{SCENARIOS[revision] - passed} failed\n{out[-3000:]}{error[-500:]}"
+    summary = out.partition("=== SUMMARY ===")[2].partition("\nTotal:")[0]
+    passed = set(re.findall(r"^✓ ([\w-]+):", summary, re.MULTILINE))
+    failed = set(re.findall(r"^✗ ([\w-]+):", summary, re.MULTILINE))
+    told = f"{out[-3000:]}{error[-500:]}"
+    assert failed <= NOT_OFFERED.keys(), f"{failed - NOT_OFFERED.keys()} failed\n{told}"
+    assert BOTH | CONTENTS | PRODUCT[revision] | ASKING[revision] <= passed, told
