@@ -37,7 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "files": ("mcp_bridge.commands.files:files", "Share files with a room, fetch, list and remove them."),
     "service": ("mcp_bridge.commands.service:service", "Start the hub or the desktop agent at login."),
     "doctor": ("mcp_bridge.commands.doctor:doctor", "Check that everything works, with a fix for what does not."),
-    "admin": ("mcp_bridge.commands.admin:admin", "Statistics, backup, restore, export, inspection."),
+    "admin": ("mcp_bridge.commands.admin:admin", "Statistics, backup, restore, export, import, inspection, upkeep."),
     "setup": ("mcp_bridge.commands.setup:setup", "Set up Claude Code, Codex, Cursor and others to use the bridge."),
     "call": ("mcp_bridge.commands.call:call", "Call any operation by name with JSON."),
     "ops": ("mcp_bridge.commands.call:ops", "List every operation: route, handler, tool, doc page."),

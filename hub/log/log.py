@@ -222,9 +222,15 @@ def load_body(kind: str, data: bytes) -> EventBody:
 def replay(tx: Tx, log: int) -> None:
     """Project every kept event of a stream again, in order, onto rows that were cleared before."""
     stream = load_stream(tx, log)
-    for row in tx.rows(
-        "select seq, type, at, actor, data, tombstone from event where log = :log order by seq", log=log
+    after = stream.floor
+    while rows := tx.rows(
+        "select seq, type, at, actor, data, tombstone from event where log = :log and seq > :after"
+        " order by seq limit 1000",
+        log=log,
+        after=after,
     ):
-        body = load_body(row[1], bytes(row[4]))
-        placed = Placed(log, stream.name, row[0], row[2], row[3], agent_name(tx, row[3]), "", row[5])
-        project_event(tx, placed, body)
+        for row in rows:
+            body = load_body(row[1], bytes(row[4]))
+            placed = Placed(log, stream.name, row[0], row[2], row[3], agent_name(tx, row[3]), "", row[5])
+            project_event(tx, placed, body)
+        after = rows[-1][0]

@@ -98,8 +98,8 @@ async def ticking(hub: HubApp) -> AsyncIterator[None]:
 
 
 async def _clean_index(hub: HubApp) -> None:
-    """Take blanked texts out of the search index: at the start whatever a crash left, then what changes."""
-    index, tails = hub.dispatch.service(SearchIndex), hub.dispatch.tails
+    """Take blanked texts out of the search index and the store's files: at the start whatever a crash left."""
+    index, tails, scrubbed = hub.dispatch.service(SearchIndex), hub.dispatch.tails, True
     tails.rewritten.update(await asyncio.to_thread(index.streams))
     while True:
         streams = tuple(tails.rewritten)
@@ -110,6 +110,8 @@ async def _clean_index(hub: HubApp) -> None:
             except Exception:
                 tails.rewritten.add(stream)
                 log.exception("cleaning the search index failed and will be tried again")
+        if streams or not scrubbed:
+            scrubbed = await hub.store.scrub()
         await asyncio.sleep(CLEAN_S)
 
 

@@ -27,7 +27,7 @@ def back_up_files(database: Path, blobs: Path) -> tuple[int, int]:
     target.mkdir(mode=0o700)
     for place in _places(database):
         try:
-            _take(blobs / place, target / place)
+            take(blobs / place, target / place)
             copied += 1
         except FileNotFoundError:
             missing += 1
@@ -45,7 +45,7 @@ def restore_files(source: Path, kept: Path, blobs: Path) -> None:
     fresh.mkdir(mode=0o700, parents=True)
     given = files_of(source) if files_of(source).is_dir() else blobs
     for path in _all_files(given):
-        _take(path, fresh / path.relative_to(given))
+        take(path, fresh / path.relative_to(given))
     _to_disk()
     shutil.rmtree(files_of(kept), ignore_errors=True)
     if blobs.exists():
@@ -63,7 +63,7 @@ def _all_files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.glob("*/*")) if path.is_file() and path.parent.name != "incoming")
 
 
-def _take(source: Path, target: Path) -> None:
+def take(source: Path, target: Path) -> None:
     """The same bytes at `target`: a link on the same disk, else a copy."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

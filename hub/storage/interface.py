@@ -155,6 +155,10 @@ class Store(Protocol):
         """Lock, migrate, start. Raises StoreError with what to do when the data cannot be opened safely."""
         ...
 
+    async def scrub(self) -> bool:
+        """Make what was blanked or deleted unreadable in the store's files; false when it has to be tried again."""
+        ...
+
     async def drain(self) -> None:
         """Finish what was accepted, then close."""
         ...

@@ -416,6 +416,7 @@ class SqliteStore(Store):
         pragmas = ["trusted_schema=off", "cell_size_check=on", "foreign_keys=on", "cache_size=-32000"]
         if writer:
             pragmas += [f"synchronous={self._synchronous}", "journal_size_limit=67108864", "temp_store=memory"]
+            pragmas += ["secure_delete=on"]  # a redacted text must not stay in free space
             connection.execute("pragma journal_mode=wal").close()
         else:
             pragmas += ["query_only=on"]
@@ -635,6 +636,27 @@ class SqliteStore(Store):
             self._idle.clear()
             self._loop.call_soon(self._run_batch)
         return job.future
+
+    async def scrub(self) -> bool:
+        if self._closed or not self._idle.is_set():
+            return False
+        self._idle.clear()  # what is written from here on waits, as for a COMMIT
+        folded: asyncio.Future[bool] = self._loop.create_future()
+
+        def answer(done: bool) -> None:
+            self._go_on([])
+            if not folded.done():
+                folded.set_result(done)
+
+        def fold() -> None:
+            try:
+                done = self._writer.execute("pragma wal_checkpoint(truncate)").fetchone()[0] == 0
+            except sqlite3.Error:
+                done = False
+            self._loop.call_soon_threadsafe(answer, done)
+
+        self._commits.put(fold)
+        return await folded
 
     # --- for maintenance --------------------------------------------------------------------------------------
 

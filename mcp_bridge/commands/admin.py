@@ -1,21 +1,25 @@
-"""`admin …`: statistics, backup, restore, export, inspection."""
+"""`admin …`: statistics, backup, restore, export, import, inspection, upkeep."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
 import orjson
 
+from hub import features
+from hub.app import make_store
 from hub.client import HubClient
-from hub.settings import load
-from hub.storage import maintenance
+from hub.kernel.repair import rebuild_streams
+from hub.settings import Settings, load
+from hub.storage import maintenance, upkeep
 from mcp_bridge.commands.common import json_option, show, table, with_client
 
 
 @click.group()
 def admin() -> None:
-    """Statistics, backup, restore, export, inspection."""
+    """Statistics, backup, restore, export, import, inspection, upkeep."""
 
 
 @admin.command("stats")
@@ -69,3 +73,43 @@ def export(room: str) -> None:
     """Every event of ROOM as JSON lines, oldest first."""
     for event in maintenance.export_events(load().home, room):
         click.echo(orjson.dumps(event).decode())
+
+
+@admin.command("import")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("room")
+@click.confirmation_option(prompt="Replace the room by what the backup has? (The hub must be stopped.)")
+@json_option
+def import_(source: Path, room: str, as_json: bool) -> None:
+    """Bring one ROOM back as it is in SOURCE, a backup of this hub; everything else stays."""
+    settings = load()
+    events = upkeep.import_room(settings.home, source, room, settings.blobs)
+    asyncio.run(_rebuild(settings, room))
+    show({"room": room, "events": events}, as_json, lambda: f"{room}: {events} events are back; start the hub")
+
+
+@admin.command("rebuild")
+@click.argument("name", required=False, default="")
+@json_option
+def rebuild(name: str, as_json: bool) -> None:
+    """Make what is derived from the log again, for one room or queue NAME or for all (the hub must be stopped)."""
+    made = asyncio.run(_rebuild(load(), name))
+    show(made, as_json, lambda: f"rebuilt from the log: {', '.join(made)}")
+
+
+@admin.command("compact")
+@json_option
+def compact(as_json: bool) -> None:
+    """Check the database and write it anew without free space (the hub must be stopped)."""
+    before, after = upkeep.compact(load().home)
+    show({"before_bytes": before, "after_bytes": after}, as_json, lambda: f"checked; {before:,} bytes became {after:,}")
+
+
+async def _rebuild(settings: Settings, name: str) -> list[str]:
+    features.load_registry()
+    store = make_store(settings)
+    await store.open(features.migrations())
+    try:
+        return await rebuild_streams(store, features.projection_tables(), features.event_tables(), name)
+    finally:
+        await store.drain()

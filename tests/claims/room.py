@@ -137,6 +137,29 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "P10-files",
+        "A redacted or expired text leaves every file of the hub: free pages, write-ahead log and search index too.",
+        (
+            "tests/kernel/test_housekeeping.py::test_a_redacted_text_is_soon_in_no_file_of_a_running_hub",
+            "tests/storage/test_sqlite.py::test_a_blanked_text_is_in_none_of_the_stores_files",
+        ),
+        Mutant(
+            "hub/storage/sqlite.py",
+            '["secure_delete=on"]',
+            '["secure_delete=off"]',
+            "tests/storage/test_sqlite.py::test_a_blanked_text_is_in_none_of_the_stores_files",
+        ),
+    ),
+    Claim(
+        "admin-import",
+        "One room comes back from a backup while everything else stays; derived rows can be made again from the log.",
+        (
+            "tests/storage/test_upkeep.py::test_a_room_comes_back_from_a_backup_and_the_others_stay",
+            "tests/storage/test_upkeep.py::test_rows_that_are_wrong_are_made_again_from_the_log",
+            "tests/commands/test_commands.py::test_a_backup_taken_under_load_restores_with_a_gap_for_readers",
+        ),
+    ),
+    Claim(
         "P11",
         "Presence follows the client's process.",
         (

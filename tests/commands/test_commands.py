@@ -145,4 +145,10 @@ def test_a_backup_taken_under_load_restores_with_a_gap_for_readers(home: Path, t
     assert [g["reason"] for g in again["gaps"]] == ["epoch"]
     assert "kept" in str(again["items"])
     assert "lost" not in str(again["items"])
+    bridge(home, "send", "lobby", "a mistake")
+    assert "another hub" in bridge(home, "admin", "import", str(copy), "lobby", "--yes", code=3)
     world.end(signal.SIGTERM)
+    assert "events are back" in bridge(home, "admin", "import", str(copy), "lobby", "--yes")
+    assert "room lobby" in bridge(home, "admin", "rebuild")
+    assert "checked" in bridge(home, "admin", "compact")
+    assert "a mistake" not in bridge(home, "admin", "export", "lobby")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from hub.features.messages.contract import EditMessage, GetReceipts, PostMessage
+from hub.features.messages.contract import EditMessage, GetReceipts, PostMessage, RedactMessage
+from hub.features.search.contract import Search
 from hub.kernel.inbox.contract import AckInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, UpdateRoom
 from hub.server.timers import Clockwork
-from tests.support.hubs import TestHub
+from tests.support.hubs import TestHub, running_hub
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +35,31 @@ async def test_an_expired_text_is_blanked_on_disk_with_its_edits(hub: TestHub) -
         ("message.posted", "expired"),
         ("message.edited", "expired"),
     ]
+
+
+async def test_a_redacted_text_is_soon_in_no_file_of_a_running_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Free pages, the write-ahead log and the search index included."""
+    monkeypatch.setattr("hub.server.timers.CLEAN_S", 0.05)
+    secrets = [b"short-secret", b"long-secret"]
+
+    def holding() -> list[str]:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return [path.name for path in files for secret in secrets if secret in path.read_bytes()]
+
+    async with running_hub(tmp_path) as hub:
+        ada = await hub.agent("ada")
+        await ada.call(CreateRoom(room="build"))
+        sent = [
+            await ada.call(PostMessage(room="build", text=text)) for text in ("short-secret", "long-secret " * 2000)
+        ]
+        await ada.call(EditMessage(room="build", message=sent[0].id, text="short-secret again"))
+        assert len((await ada.call(Search(q="secret"))).items) == 2
+        assert len(holding()) >= 2
+        for message in sent:
+            await ada.call(RedactMessage(room="build", message=message.id))
+        await eventually(lambda: not holding(), what="the text is gone from every file")
 
 
 async def test_a_message_nobody_saw_by_its_deadline_is_reported_to_its_sender_once(hub: TestHub) -> None:

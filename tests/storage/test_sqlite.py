@@ -318,3 +318,39 @@ async def test_another_program_writing_at_the_start_is_not_called_damage(tmp_pat
     with pytest.raises(StoreError, match="another program"):
         await SqliteStore(tmp_path).open(SCHEMA)
     other.close()
+
+
+async def test_a_blanked_text_is_in_none_of_the_stores_files(store: SqliteStore, tmp_path: Path) -> None:
+    """Short texts live in the row's page, long ones in pages of their own; both were in the write-ahead log."""
+    short, long = "a short secret", "a long secret " * 2000
+
+    def on_disk() -> list[str]:
+        return [
+            file.name
+            for file in tmp_path.iterdir()
+            for secret in ("short", "long")
+            if f"a {secret} secret".encode() in file.read_bytes()
+        ]
+
+    for number, text in enumerate((short, long, "kept"), 1):
+        await store.write(lambda tx, n=number, t=text: put(tx, n, t))  # type: ignore[misc]
+    assert await store.scrub()
+    assert on_disk() == ["hub.db", "hub.db"]
+    await store.write(lambda tx: tx.run("update thing set name = '' where log < 3"))
+    await store.write(lambda tx: tx.run("delete from thing where log = 2"))
+    assert await store.scrub()
+    assert on_disk() == []
+    assert await count(store) == 2
+
+
+async def test_writes_during_a_scrub_wait_for_it_and_are_kept(store: SqliteStore) -> None:
+    slow = SlowCommit(store)
+    scrubbing = asyncio.create_task(store.scrub())
+    await asyncio.wait({scrubbing}, timeout=0.05)
+    writing = [asyncio.create_task(store.write(lambda tx, n=n: put(tx, n))) for n in range(5)]  # type: ignore[misc]
+    assert await asyncio.wait({scrubbing}, timeout=0.1) == (set(), {scrubbing})
+    assert not await store.scrub(), "one at a time, and never beside a commit"
+    slow.release.set()
+    assert await scrubbing
+    await asyncio.gather(*writing)
+    assert await count(store) == 5
