@@ -14,6 +14,20 @@ from mcp_bridge.setup import edit
 
 SERVER: Final = "bridge"
 TOKEN_VARIABLE: Final = "BRIDGE_TOKEN"  # noqa: S105  the name of a variable
+# what `mcp-bridge mcp` reads from its environment; clients that give their servers a bare one are told to pass it on
+PASSED_ON: Final = (
+    "BRIDGE_AUTOJOIN",
+    "BRIDGE_HOME",
+    "BRIDGE_HUB_WAIT_S",
+    "BRIDGE_NAME",
+    "BRIDGE_PUSH_SOCKET",
+    "BRIDGE_QUIET_HOURS",
+    "BRIDGE_ROOM",
+    "BRIDGE_SESSION",
+    "BRIDGE_SHARE_ROOTS",
+    "BRIDGE_TOKEN",
+    "BRIDGE_URL",
+)
 Scope = Literal["user", "project", "local"]
 
 
@@ -124,6 +138,8 @@ def _over_stdio(client: str, scope: Scope, command: list[str]) -> dict[str, Any]
     entry: dict[str, Any] = {"command": command[0], "args": command[1:]}
     if scope == "project":  # shared with others: no path of this machine in it
         entry = {"command": "mcp-bridge", "args": ["mcp"]}
+    if client == "codex":  # it passes on what is listed, and of that only what is set
+        entry = {**entry, "env_vars": [*PASSED_ON, "CODEX_HOME"]}
     if client in ("claude-code", "vscode"):
         entry = {"type": "stdio", **entry}
     if client == "claude-desktop":  # it has no project: a name and a room of its own

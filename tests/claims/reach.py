@@ -10,6 +10,7 @@ SETUP: Final = "tests/setup/test_setup.py"
 SOCKET: Final = "tests/push/test_socket.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
 NAMES: Final = "tests/mcp/test_identity.py"
+CODEX: Final = "tests/clients/test_codex.py"
 CONFIG: Final = "tests/clients/test_configuration.py"
 
 CLAIMS: Final = [
@@ -21,6 +22,22 @@ CLAIMS: Final = [
             f"{CLAUDE}::test_a_busy_session_gets_messages_in_the_middle_of_its_turn",
             f"{CLAUDE}::test_a_session_that_only_prints_gets_messages_while_it_works",
             f"{CLAUDE}::test_a_message_to_nobody_does_not_wake_but_is_in_the_next_poll",
+        ),
+    ),
+    Claim(
+        "reach-codex",
+        "The real Codex, set up by one command, joins, sends and polls; a message to it is in its next request.",
+        (
+            f"{CODEX}::test_codex_joins_sends_and_polls_and_a_message_to_it_is_in_its_next_request",
+            f"{CODEX}::test_what_codex_did_not_poll_is_counted_on_its_next_result_and_never_seen",
+            f"{CODEX}::test_setup_and_remove_leave_codex_with_its_own_configuration",
+            f"{SETUP}::test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads",
+        ),
+        Mutant(
+            "mcp_bridge/setup/clients.py",
+            '    "BRIDGE_HOME",\n',
+            "",
+            f"{SETUP}::test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads",
         ),
     ),
     Claim(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
+
+from tests.clients.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 CLAUDE = Path(__file__).parent / "node_modules" / ".bin" / "claude"
@@ -22,9 +20,7 @@ class ClaudeCode:
     def __init__(self, home: Path, project: Path, model_url: str) -> None:
         assert CLAUDE.exists(), "Claude Code is missing; .ci/install installs it from tests/clients/package-lock.json"
         self.home, self.project = home, project
-        self.screen = bytearray()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._terminal = -1
+        self._terminal: Terminal | None = None
         home.mkdir(exist_ok=True)
         project.mkdir(exist_ok=True)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("CLAUDE", "ANTHROPIC", "BRIDGE_"))}
@@ -82,37 +78,18 @@ class ClaudeCode:
 
     def start(self, *arguments: str) -> None:
         """An interactive session."""
-        self._terminal, other = pty.openpty()
-        env = self.environment | {"COLUMNS": "120", "LINES": "40"}
-        self._process = subprocess.Popen(
-            [str(CLAUDE), *arguments],
-            stdin=other,
-            stdout=other,
-            stderr=other,
-            env=env,
-            cwd=self.project,
-            start_new_session=True,
-        )
-        os.close(other)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._terminal = Terminal([str(CLAUDE), *arguments], self.environment, self.project)
 
-    def _read(self) -> None:
-        while True:
-            try:
-                ready, _, _ = select.select([self._terminal], [], [], 1)
-                if ready:
-                    data = os.read(self._terminal, 65536)
-                    if not data:
-                        return
-                    self.screen += data
-            except (OSError, ValueError):
-                return
+    @property
+    def screen(self) -> bytes:
+        """What the session has shown."""
+        return bytes(self._terminal.screen) if self._terminal else b""
 
     def type(self, text: str) -> None:
-        os.write(self._terminal, text.encode())
+        assert self._terminal is not None
+        self._terminal.type(text)
 
     def close(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(10)
-            os.close(self._terminal)
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None

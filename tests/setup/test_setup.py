@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import mcp_bridge
 from mcp_bridge.commands.setup import carry_out, change_for
 from mcp_bridge.setup import edit
 from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Place, Target
@@ -175,6 +176,15 @@ def test_project_files_name_no_path_of_this_machine_and_no_secret(tmp_path: Path
             target = client.targets(place(tmp_path), "project", COMMAND)[0]
             assert target.entry["command"] == "mcp-bridge"
             assert "env" not in target.entry
+
+
+def test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads() -> None:
+    entry = CLIENTS["codex"].targets(place(Path("/home/ada")), "user", COMMAND)[0].entry
+    source = Path(mcp_bridge.__file__).parent
+    files = [source / name for name in ("relay.py", "identity.py", "local_files.py", "push/inbox_socket.py")]
+    read = {word for file in files for word in re.findall(r'"(BRIDGE_[A-Z_]+)"', file.read_text("utf-8"))}
+    assert read <= set(entry["env_vars"])
+    assert "BRIDGE_HOME" in read
 
 
 def test_over_http_the_token_is_only_referred_to() -> None:

@@ -1,0 +1,93 @@
+"""A model API on loopback (OpenAI Responses, streaming): answers by script and records every request body."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Body = dict[str, Any]
+Item = dict[str, Any]
+Script = Callable[[Body], list[Item]]
+
+
+def say(text: str) -> Item:
+    return {
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }
+
+
+def use(tool: str, *, namespace: str | None = None, **arguments: Any) -> Item:
+    made = {"type": "function_call", "status": "completed", "name": tool, "arguments": json.dumps(arguments)}
+    return made | ({"namespace": namespace} if namespace else {})
+
+
+class MockResponses:
+    """`script` maps a request to the output items of the answer."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.bodies: list[Body] = []
+        self.requests: list[str] = []
+        self._count = 0
+        model = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                return None
+
+            def do_GET(self) -> None:
+                model.requests.append(f"GET {self.path}")
+                self._send(b'{"data": [], "models": []}', "application/json")
+
+            def do_POST(self) -> None:
+                raw = self.rfile.read(int(self.headers["content-length"] or 0))
+                model.requests.append(f"POST {self.path} {self.headers.get('content-encoding')}")
+                body = json.loads(raw)
+                model.bodies.append(body)
+                events = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in model.events(body))
+                self._send(events.encode(), "text/event-stream")
+
+            def _send(self, data: bytes, kind: str) -> None:
+                self.send_response(200)
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def having(self, text: str) -> list[Body]:
+        """Requests whose input holds this text."""
+        return [body for body in list(self.bodies) if text in json.dumps(body.get("input"), ensure_ascii=False)]
+
+    def events(self, body: Body) -> Iterator[Body]:
+        self._count += 1
+        response = {"id": f"resp_{self._count}", "object": "response", "status": "in_progress", "output": []}
+        yield {"type": "response.created", "response": response}
+        items = [
+            {"id": f"item_{self._count}_{place}", "call_id": f"call_{self._count}_{place}", **item}
+            if item["type"] == "function_call"
+            else {"id": f"item_{self._count}_{place}", **item}
+            for place, item in enumerate(self.script(body))
+        ]
+        for place, item in enumerate(items):
+            yield {"type": "response.output_item.added", "output_index": place, "item": item}
+            yield {"type": "response.output_item.done", "output_index": place, "item": item}
+        usage = {"input_tokens": 10, "output_tokens": 10, "total_tokens": 20}
+        done = response | {"status": "completed", "output": items, "usage": usage}
+        yield {"type": "response.completed", "response": done}
