@@ -1,4 +1,4 @@
-"""The clipboard: text, HTML and pictures. Imported anywhere; needs a display only when used."""
+"""The clipboard: text, HTML, files and whatever else is on it. Imported anywhere; needs a display only when used."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol
 
 from desktop_agent import flavors
-from desktop_agent.flavors import Flavors, Run
+from desktop_agent.flavors import TEXT, Flavors, Kinds, Run
 from desktop_agent.window import Hitch
 
 _TRIES: Final = 100
@@ -36,35 +37,47 @@ class Clipboard(Protocol):
         """The HTML that came with the text; empty when there is none."""
         ...
 
-    def image(self) -> bytes:
-        """The picture on the clipboard as PNG; empty when there is none."""
+    def save(self) -> Kinds:
+        """All that is there and can be put back: text, formatted text, pictures, files."""
         ...
 
-    def put_image(self, png: bytes) -> None: ...
+    def restore(self, kinds: Kinds) -> None: ...
+
+    def files(self) -> tuple[Path, ...]:
+        """The files on the clipboard."""
+        ...
+
+    def put_files(self, paths: Sequence[Path]) -> None:
+        """Put files there, as a file manager's copy does."""
+        ...
 
 
 @dataclass(slots=True)
 class Guard:
     """What was on the clipboard before, and everything we had there since."""
 
-    text: str
-    image: bytes
+    kinds: Kinds
     ours: set[str] = field(default_factory=set)
+    our_files: set[tuple[Path, ...]] = field(default_factory=set)
 
     def note(self, text: str) -> str:
         """Remember a text as ours: while it is there, what was before may come back."""
         self.ours.add(_lines(text))
         return text
 
+    def note_files(self, paths: Sequence[Path]) -> Sequence[Path]:
+        """The same for files."""
+        self.our_files.add(tuple(paths))
+        return paths
+
 
 @contextmanager
 def guarded(clipboard: Clipboard, told: Callable[[str], None]) -> Iterator[Guard]:
-    """Use the clipboard and give back the text or picture that was there, unless somebody put something new there.
+    """Use the clipboard and give back everything that was there, unless somebody put something new there.
 
     When it cannot be given back, that is `told` and not raised: what was done with the clipboard stays done.
     """
-    text = clipboard.read()
-    guard = Guard(text, b"" if text else clipboard.image())
+    guard = Guard(clipboard.save())
     try:
         yield guard
     finally:
@@ -75,12 +88,8 @@ def guarded(clipboard: Clipboard, told: Callable[[str], None]) -> Iterator[Guard
 
 
 def _give_back(clipboard: Clipboard, guard: Guard) -> None:
-    if _lines(clipboard.read()) not in guard.ours:
-        return
-    if guard.image:
-        clipboard.put_image(guard.image)
-    else:
-        clipboard.write(guard.text)
+    if _lines(clipboard.read()) in guard.ours or (guard.our_files and clipboard.files() in guard.our_files):
+        clipboard.restore(guard.kinds)
 
 
 class SystemClipboard:
@@ -108,13 +117,25 @@ class SystemClipboard:
     def html(self) -> str:
         return self._kinds.html(self._run)
 
-    def image(self) -> bytes:
-        return self._kinds.image(self._run)
+    def save(self) -> Kinds:
+        return self._kinds.save(self._run)
 
-    def put_image(self, png: bytes) -> None:
-        """Put a picture there; raises NoClipboard when the system's program cannot."""
-        if not self._kinds.put_image(self._run, png):
-            raise NoClipboard("the picture that was on the clipboard could not be put back")
+    def restore(self, kinds: Kinds) -> None:
+        """Put everything back; raises NoClipboard when the system's program cannot."""
+        if set(kinds) <= {TEXT}:
+            self.write(kinds.get(TEXT, b"").decode("utf-8", "replace"))
+            return
+        if not self._kinds.restore(self._run, kinds):
+            raise NoClipboard(f"the system took none of it ({', '.join(kinds) or 'nothing'})")
+
+    def files(self) -> tuple[Path, ...]:
+        return self._kinds.files(self._run)
+
+    def put_files(self, paths: Sequence[Path]) -> None:
+        """Put files there; they can be read back when this returns. Raises NoClipboard where that is not possible."""
+        if not self._kinds.put_files(self._run, paths):
+            raise NoClipboard("files cannot be put on the clipboard here; on X11 that needs python3-xlib (pyautogui)")
+        self._wait(lambda: self.files() == tuple(paths))
 
     def _wait(self, there: Callable[[], bool]) -> None:
         for _ in range(_TRIES):

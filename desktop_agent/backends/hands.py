@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import time
 import warnings
-from pathlib import Path
 from typing import Any, Final, Protocol
 
+from desktop_agent.backends.x11 import ready_without_authority
 from desktop_agent.window import Box, NoDesktop, Picture, Point, Window
 
 _BETWEEN_S: Final = 0.02  # between two events; without it X11 programs miss some
@@ -94,9 +93,7 @@ class Hands:
 
 def _pyautogui() -> Any:
     """The library, which looks for a display when imported. Raises NoDesktop with what to do."""
-    if "DISPLAY" in os.environ and not Path(_authority()).is_file():
-        # python3-xlib wants a file even where the server asks for no authority
-        os.environ["XAUTHORITY"] = os.devnull
+    ready_without_authority()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # its modules have invalid escapes and unclosed files
@@ -107,7 +104,3 @@ def _pyautogui() -> Any:
         raise NoDesktop("pyautogui is missing: pip install 'multi-agent-bridge[desktop]'") from error
     except (Exception, SystemExit) as error:  # mouseinfo ends the process where Tk is missing
         raise NoDesktop(f"this desktop cannot be used ({type(error).__name__}: {error})"[:300]) from error
-
-
-def _authority() -> str:
-    return os.environ.get("XAUTHORITY") or str(Path.home() / ".Xauthority")

@@ -8,6 +8,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from desktop_agent.window import Box, NoDesktop, Window
@@ -16,20 +17,35 @@ _DEEPEST: Final = 4  # without a window manager's list: how far below the root a
 _DIRECT: Final = 2  # source indication "pager": a person asked for it, so focus stealing prevention steps back
 
 
+def connected() -> Any:
+    """A connection to the display in DISPLAY. Raises NoDesktop."""
+    from Xlib import display, error
+
+    ready_without_authority()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it leaves the authority file unclosed
+            return display.Display()
+    except (error.DisplayError, OSError) as problem:
+        raise NoDesktop(f"no X server at DISPLAY={os.environ.get('DISPLAY')}: {problem}") from problem
+
+
+def ready_without_authority() -> None:
+    """python3-xlib wants an authority file even where the server asks for none."""
+    file = os.environ.get("XAUTHORITY") or str(Path.home() / ".Xauthority")
+    if "DISPLAY" in os.environ and not Path(file).is_file():
+        os.environ["XAUTHORITY"] = os.devnull
+
+
 class X11Windows:
     """The windows of the display in DISPLAY."""
 
     def __init__(self) -> None:
-        from Xlib import X, Xatom, display, error
+        from Xlib import X, Xatom, error
 
         self._x, self._atoms, self._gone = X, Xatom, (error.BadWindow, error.BadDrawable, error.BadMatch)
         self._ignored = error.CatchError
-        try:
-            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it leaves the authority file unclosed
-                self._display: Any = display.Display()
-        except (error.DisplayError, OSError) as problem:
-            raise NoDesktop(f"no X server at DISPLAY={os.environ.get('DISPLAY')}: {problem}") from problem
+        self._display = connected()
         self._root = self._display.screen().root
         self._idle = _Idle.open()
 

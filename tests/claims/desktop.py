@@ -8,6 +8,7 @@ from tests.claims.claim import Claim, Mutant
 
 ASSIST: Final = "tests/desktop_agent/test_assist.py"
 LOOP: Final = "tests/desktop_agent/test_loop.py"
+CLIPBOARD: Final = "tests/desktop_agent/test_clipboard.py"
 AUTO: Final = "tests/desktop_agent/test_auto.py"
 
 CLAIMS: Final = [
@@ -71,15 +72,17 @@ CLAIMS: Final = [
     ),
     Claim(
         "desktop-clipboard",
-        "The text or picture that was on the clipboard comes back after each job.",
+        "Everything that was on the clipboard comes back after each job: text, formatted text, pictures, files.",
         (
+            f"{CLIPBOARD}::test_everything_that_was_on_the_clipboard_comes_back_to_every_program_that_asks",
+            f"{CLIPBOARD}::test_a_file_managers_files_come_back_and_files_can_be_put_there",
             f"{AUTO}::test_every_kind_of_answer_comes_back_from_a_tk_window",
             f"{AUTO}::test_every_kind_of_answer_comes_back_from_a_chromium_window",
             f"{LOOP}::test_a_picture_on_the_clipboard_comes_back",
         ),
         Mutant(
             "desktop_agent/clipboard.py",
-            "        clipboard.put_image(guard.image)",
+            "        clipboard.restore(guard.kinds)",
             "        pass",
             f"{LOOP}::test_a_picture_on_the_clipboard_comes_back",
         ),

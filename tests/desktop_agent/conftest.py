@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from desktop_agent.clipboard import SystemClipboard
-from desktop_agent.flavors import X11Flavors
+from desktop_agent.flavors.unix import X11Flavors
 from desktop_agent.window import Desktop
 from tests.support.display import display
 

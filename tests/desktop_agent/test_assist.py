@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,28 @@ class Memory:
 
     def __init__(self) -> None:
         self.text = "mine"
-        self.png = b""
+        self.kinds: Mapping[str, bytes] = {}
 
     def read(self) -> str:
         return self.text
 
     def write(self, text: str) -> None:
-        self.text, self.png = text, b""
+        self.text, self.kinds = text, {}
 
     def html(self) -> str:
         return ""
 
-    def image(self) -> bytes:
-        return self.png
+    def save(self) -> Mapping[str, bytes]:
+        return self.kinds or {"text": self.text.encode()}
 
-    def put_image(self, png: bytes) -> None:
-        self.text, self.png = "", png
+    def restore(self, kinds: Mapping[str, bytes]) -> None:
+        self.text, self.kinds = kinds.get("text", b"").decode(), kinds
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+    def put_files(self, paths: Sequence[Path]) -> None:
+        raise AssertionError("no files were asked for")
 
 
 class Hands:
@@ -180,9 +186,9 @@ async def test_an_answer_given_before_a_crash_is_not_given_twice(table: Table) -
 async def test_a_picture_that_was_on_the_clipboard_comes_back(table: Table) -> None:
     job = await table.ask()
     clipboard = Memory()
-    clipboard.put_image(b"\x89PNG")
+    clipboard.restore({"png": b"\x89PNG"})
     assert await table.carry(job, clipboard, Hands()) is Ending.FAILED
-    assert clipboard.png == b"\x89PNG"
+    assert clipboard.kinds == {"png": b"\x89PNG"}
 
 
 async def test_what_an_earlier_attempt_sent_is_not_offered_for_sending_again(table: Table) -> None:
@@ -231,12 +237,12 @@ def test_the_command_carries_a_message_from_the_room_to_the_clipboard_and_back(
             assert process.stdin is not None
             process.stdin.write("y\n")
             process.stdin.flush()
-            eventually_sync(lambda: "window" in bridge(home, "rooms", "show", "plan"))
+            eventually_sync(lambda: "window" in bridge(home, "rooms", "show", "plan"), within_s=60)
             sent = json.loads(bridge(home, "send", "plan", "2+2? 🦀", "--to", "window", "--kind", "question", "--json"))
-            pasted = eventually_sync(lambda: (text := x11.read()).startswith("2+2? 🦀") and text, within_s=20)
+            pasted = eventually_sync(lambda: (text := x11.read()).startswith("2+2? 🦀") and text, within_s=60)
             tag = pasted.split("⟦")[1].split("⟧")[0]
             x11.write(f"⟦{tag}⟧\n4 ✓\n⟦/{tag}⟧")
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     page = json.loads(bridge(home, "poll", "--json"))

@@ -21,6 +21,7 @@ from PIL import Image
 from desktop_agent.clipboard import SystemClipboard
 from desktop_agent.control import Pace, Rate, Stopped, Switch, Watch
 from desktop_agent.driver import Driver
+from desktop_agent.flavors import Kinds
 from desktop_agent.jobs import LeasedJobs, Outbox
 from desktop_agent.journal import FileJournal
 from desktop_agent.loop import Ending, Limits, Worker
@@ -109,25 +110,27 @@ def picture() -> bytes:
     return out.getvalue()
 
 
+# on the clipboard before each job, in turn: text, a picture, formatted text
+MINE: list[Callable[[], Kinds]] = [
+    lambda: {"UTF8_STRING": "mine 🦀".encode()},
+    lambda: {"image/png": picture()},
+    lambda: {"text/html": b"<b>mine</b>", "UTF8_STRING": b"mine"},
+]
+
+
 async def rounds(bench: Bench, chat: Chat, times: int) -> None:
-    """Each kind of answer, with text and with a picture on the clipboard in turn."""
+    """Each kind of answer, with each kind of contents on the clipboard in turn."""
     worker = bench.worker(chat)
     for number in range(times):
         name, plan = list(ROUNDS.items())[number % len(ROUNDS)]
-        png = picture() if number % 2 else b""
-        if png:
-            bench.clipboard.put_image(png)
-        else:
-            bench.clipboard.write(f"mine {number}")
+        mine = MINE[number % len(MINE)]()
+        bench.clipboard.restore(mine)
         job = await bench.ask(worker, plan)
         assert await worker.work(job) is Ending.ANSWERED, (name, (bench.home / "journal.jsonl").read_text()[-2000:])
         assert await bench.answers(job) == [plan["text"]], name
         assert len(chat.sent) == number + 1
         assert chat.sent[-1].replace("\n\n", "\n").startswith(job.question.text), name
-        if png:
-            await eventually(lambda: bench.clipboard.image() == picture(), what="the picture is back")
-        else:
-            assert bench.clipboard.read() == f"mine {number}"
+        assert bench.clipboard.save() == mine, name
         assert bench.desktop.pointer() == Point(1100, 700), (bench.home / "journal.jsonl").read_text()[-3000:]
 
 

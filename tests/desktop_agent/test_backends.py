@@ -5,17 +5,26 @@ from __future__ import annotations
 import base64
 import ctypes
 import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from desktop_agent.backends.macos import MacWindows
 from desktop_agent.backends.windows import WindowsWindows
 from desktop_agent.clipboard import NoClipboard, SystemClipboard
-from desktop_agent.flavors import MacFlavors, WaylandFlavors, WindowsFlavors, X11Flavors, of_this_system
+from desktop_agent.flavors import MOST_BYTES, of_this_system
+from desktop_agent.flavors.macos import MacFlavors
+from desktop_agent.flavors.unix import WaylandFlavors, X11Flavors, paths_of, saved
+from desktop_agent.flavors.windows import WindowsFlavors
 from desktop_agent.window import Box, Window
 
 PNG = b"\x89PNG\r\n\x1a\nsmall"
+RICH = {"UnicodeText": "é".encode(), "HTML Format": b"Version:0.9", "PNG": PNG, "FileDrop": b"C:\\a\nC:\\b"}
 
 
 class User32:
@@ -135,42 +144,101 @@ class Programs:
 
 
 def test_x11_asks_only_for_what_is_offered() -> None:
-    offered = Programs(TARGETS=b"TARGETS\nimage/png\n", png=PNG)
-    assert X11Flavors().image(offered) == PNG
+    offered = Programs(TARGETS=b"TARGETS\nTIMESTAMP\nimage/png\nimage/bmp\nSTRING", png=PNG, STRING=b"caf\xe9")
     assert X11Flavors().html(offered) == ""
-    assert X11Flavors().put_image(offered, PNG)
-    assert offered.run[-1] == (["xclip", "-selection", "clipboard", "-t", "image/png", "-i"], PNG)
+    assert X11Flavors().files(offered) == ()
+    assert X11Flavors().save(offered) == {"image/png": PNG, "UTF8_STRING": "café".encode()}
+    assert not any("bmp" in word for command, _ in offered.run for word in command)
 
 
 def test_x11_html_may_come_as_utf_16() -> None:
     assert X11Flavors().html(Programs(TARGETS=b"text/html", html="<b>é</b>".encode("utf-16"))) == "<b>é</b>"
 
 
-def test_wayland_uses_wl_clipboard() -> None:
-    programs = Programs(list=b"text/html\nimage/png", html=b"<b>x</b>", png=PNG)
-    assert WaylandFlavors().html(programs) == "<b>x</b>"
-    assert WaylandFlavors().image(programs) == PNG
-    assert WaylandFlavors().put_image(programs, PNG)
-    assert programs.run[-1][0] == ["wl-copy", "--type", "image/png"]
-    assert WaylandFlavors().image(Programs()) == b""
+def test_more_than_a_clipboard_should_hold_is_not_kept() -> None:
+    large = b"x" * (MOST_BYTES - 1)
+    assert [*saved([("a", large), ("b", b"xx"), ("c", b"x")])] == ["a", "c"]
 
 
-def test_macos_passes_bytes_as_hexadecimal() -> None:
-    programs = Programs(HTML="«data HTML3C623E78»".encode(), PNGf=f"«data PNGf{PNG.hex()}»".encode(), osascript=b"")
-    assert MacFlavors().html(programs) == "<b>x"
-    assert MacFlavors().image(programs) == PNG
-    assert MacFlavors().put_image(programs, PNG)
-    assert programs.run[-1][1].decode() == f"set the clipboard to «data PNGf{PNG.hex().upper()}»"
+@given(st.lists(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), max_size=4))
+def test_paths_survive_the_list_of_addresses(names: list[str]) -> None:
+    paths = tuple(Path("/tmp/files") / name for name in names if name not in (".", ".."))
+    uris = "# a comment\r\n" + "".join(f"{path.as_uri()}\r\n" for path in paths)
+    assert paths_of(uris.encode()) == paths
+
+
+def test_wayland_uses_wl_clipboard_and_keeps_the_one_kind_it_can_give_back() -> None:
+    programs = Programs(**{"list": b"text/html\nimage/png\ntext/plain", "type text/html": b"<b>x</b>", "type": b"x"})
+    wayland = WaylandFlavors()
+    assert wayland.html(programs) == "<b>x</b>"
+    assert wayland.save(programs) == {"UTF8_STRING": b"x"}
+    assert wayland.save(Programs(list=b"text/html\nimage/png", type=PNG)) == {"image/png": PNG}
+    assert wayland.save(Programs()) == {}
+    copying = Programs(**{"wl-copy": b""})
+    assert wayland.restore(copying, {"image/png": PNG})
+    assert wayland.put_files(copying, [Path("/a b")])
+    assert copying.run == [
+        (["wl-copy", "--type", "image/png"], PNG),
+        (["wl-copy", "--type", "text/uri-list"], b"file:///a%20b\r\n"),
+    ]
+
+
+def test_macos_keeps_every_type_of_every_item_and_gives_them_back() -> None:
+    items = b'[{"public.utf8-plain-text":"eA==","public.html":"PGI+"},{"public.file-url":"ZmlsZTovLy9h"}]'
+    programs = Programs(**{"«class HTML»": "«data HTML3C623E78»".encode(), "JavaScript": items + b"\n"})
+    mac = MacFlavors()
+    assert mac.html(programs) == "<b>x"
+    kinds = mac.save(programs)
+    assert mac.restore(programs, kinds)
+    command, script = programs.run[-1]
+    assert command == ["osascript", "-l", "JavaScript", "-"]
+    assert f"const made = {items.decode()}.map(" in script.decode()
+    assert mac.save(Programs(JavaScript=b"[]\n")) == {}
+    assert not mac.restore(Programs(), kinds), "a program that fails is no success"
+
+
+def test_macos_puts_files_there_as_addresses_and_reads_their_paths() -> None:
+    programs = Programs(JavaScript='["/tmp/a b.txt", "/tmp/ü"]\n'.encode())
+    assert MacFlavors().files(programs) == (Path("/tmp/a b.txt"), Path("/tmp/ü"))
+    assert MacFlavors().put_files(programs, [Path('/tmp/a "b".txt')])
+    assert '["/tmp/a \\"b\\".txt"].map((path) => $.NSURL.fileURLWithPath(path))' in programs.run[-1][1].decode()
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs Node to read the scripts")
+def test_the_scripts_for_macos_are_javascript() -> None:
+    programs = Programs(JavaScript=b"[]")
+    mac = MacFlavors()
+    mac.save(programs)
+    mac.files(programs)
+    mac.restore(programs, {"pasteboard items": b"[{}]"})
+    mac.put_files(programs, [Path("/a")])
+    for _, script in programs.run:
+        done = subprocess.run(["node", "--check", "-"], input=script, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
 
 
 def test_windows_passes_bytes_as_base64_and_html_without_its_envelope() -> None:
     envelope = "Version:0.9\r\n<html><!--StartFragment--><b>é</b><!--EndFragment--></html>"
-    programs = Programs(GetText=base64.b64encode(envelope.encode()), GetImage=base64.b64encode(PNG), SetImage=b"")
+    found = {name: base64.b64encode(data).decode() for name, data in RICH.items()}
+    programs = Programs(
+        GetText=base64.b64encode(envelope.encode()), GetDataObject=json.dumps(found).encode(), SetData=b""
+    )
     assert WindowsFlavors().html(programs) == "<b>é</b>"
-    assert WindowsFlavors().image(programs) == PNG
-    assert WindowsFlavors().put_image(programs, PNG)
-    assert base64.b64decode(programs.run[-1][1]) == PNG
-    assert WindowsFlavors().image(Programs(GetImage=b"")) == b""
+    kinds = WindowsFlavors().save(programs)
+    assert kinds == RICH
+    assert WindowsFlavors().restore(programs, kinds)
+    assert json.loads(programs.run[-1][1]) == found
+    assert WindowsFlavors().save(Programs()) == {}
+
+
+def test_windows_puts_files_there_as_explorer_does_and_reads_their_paths() -> None:
+    listed = base64.b64encode("C:\\a b.txt\nC:\\ü.png".encode())
+    programs = Programs(GetFileDropList=listed, SetFileDropList=b"")
+    assert WindowsFlavors().files(programs) == (Path("C:\\a b.txt"), Path("C:\\ü.png"))
+    assert WindowsFlavors().files(Programs(GetFileDropList=b"")) == ()
+    putting = Programs(SetFileDropList=b"")
+    assert WindowsFlavors().put_files(putting, [Path("C:\\a b.txt"), Path("C:\\ü.png")])
+    assert json.loads(putting.run[-1][1]) == {"FileDrop": listed.decode()}
 
 
 def test_each_system_gets_its_own_programs() -> None:
@@ -181,6 +249,8 @@ def test_each_system_gets_its_own_programs() -> None:
     assert kinds == ["WindowsFlavors", "MacFlavors", "WaylandFlavors", "X11Flavors"]
 
 
-def test_a_picture_that_cannot_be_put_back_is_an_error_and_not_silence() -> None:
-    with pytest.raises(NoClipboard, match="picture"):
-        SystemClipboard(Programs(), X11Flavors()).put_image(PNG)
+def test_contents_that_cannot_be_put_back_are_an_error_and_not_silence() -> None:
+    with pytest.raises(NoClipboard, match="image/png"):
+        SystemClipboard(Programs(), X11Flavors()).restore({"image/png": PNG})
+    with pytest.raises(NoClipboard, match="files cannot be put"):
+        SystemClipboard(Programs(), X11Flavors()).put_files([Path("/a")])

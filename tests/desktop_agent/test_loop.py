@@ -340,10 +340,10 @@ async def test_the_person_who_declines_has_an_untouched_desktop(table: Table) ->
 
 async def test_a_picture_on_the_clipboard_comes_back(table: Table) -> None:
     job = await table.ask()
-    table.desktop.clip = ("image", b"\x89PNG")
+    table.desktop.clip = ("image", "89504e47")
     table.desktop.reply = answering("4")
     assert await table.worker.work(job) is Ending.ANSWERED
-    assert table.desktop.clip == ("image", b"\x89PNG")
+    assert table.desktop.clip == ("image", "89504e47")
 
 
 async def test_html_of_the_answer_becomes_markdown(table: Table) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from desktop_agent.control import Pace
 from desktop_agent.window import Box, Picture, Point, Window
@@ -31,7 +33,7 @@ class FakeDesktop:
         self.texts = {"input": "", "transcript": "welcome", "mail": ""}
         self.html = ""
         self.selected: str | None = None
-        self.clip: tuple[str, str | bytes] = ("text", "mine")
+        self.clip: tuple[str, object] = ("text", "mine")
         self.sent: list[str] = []
         self.calls = 0
         self._done = ""
@@ -113,11 +115,20 @@ class FakeDesktop:
     def html_of_clip(self) -> str:
         return self.html
 
-    def image(self) -> bytes:
-        return self.clip[1] if isinstance(self.clip[1], bytes) else b""
+    def save(self) -> dict[str, bytes]:
+        kind, data = self.clip
+        return {kind: json.dumps(data).encode()}
 
-    def put_image(self, png: bytes) -> None:
-        self.clip = ("image", png)
+    def restore(self, kinds: Mapping[str, bytes]) -> None:
+        [(kind, data)] = kinds.items()
+        self.clip = (kind, json.loads(data))
+
+    def files(self) -> tuple[Path, ...]:
+        return tuple(map(Path, self.clip[1])) if self.clip[0] == "files" else ()  # type: ignore[call-overload]
+
+    def put_files(self, paths: Sequence[Path]) -> None:
+        self.clip = ("files", [str(path) for path in paths])
+        self._act("put files")
 
     # The person
 
@@ -185,8 +196,14 @@ class FakeClipboard:
     def html(self) -> str:
         return self._desktop.html_of_clip()
 
-    def image(self) -> bytes:
-        return self._desktop.image()
+    def save(self) -> Mapping[str, bytes]:
+        return self._desktop.save()
 
-    def put_image(self, png: bytes) -> None:
-        self._desktop.put_image(png)
+    def restore(self, kinds: Mapping[str, bytes]) -> None:
+        self._desktop.restore(kinds)
+
+    def files(self) -> tuple[Path, ...]:
+        return self._desktop.files()
+
+    def put_files(self, paths: Sequence[Path]) -> None:
+        self._desktop.put_files(paths)
