@@ -118,6 +118,7 @@ class Desk:
     wake: Literal["all", "concerned"] = "all"
     background: bool = False
     relayed: bool = False
+    coming: frozenset[str] = frozenset()  # ids that the relay has pushed and not yet seen arrive
     uploaded: str | None = None  # id of the file whose bytes the relay sent ahead of this call
     _calls: int = 0
 
@@ -154,8 +155,8 @@ class Desk:
         self.reader.await_proof(self.key, Shown(tuple(m.id for m in messages if not m.truncated or cursor), cursor))
 
     def fresh(self, messages: Iterable[Message]) -> list[Message]:
-        """Those this reader was not shown before, in whatever way."""
-        return [m for m in messages if m.id not in self.reader.shown]
+        """Those this reader was not shown before, in whatever way, and that are not on their way by another."""
+        return [m for m in messages if m.id not in self.reader.shown and m.id not in self.coming]
 
     async def settle(self, done: Iterable[str] | None, recalled: str | None = None) -> None:
         """Acknowledge what earlier results proved to have arrived; `recalled` is what a relay remembered of one."""

@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
@@ -31,8 +31,10 @@ from hub.settings import default_home
 from mcp_bridge.identity import Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
 from mcp_bridge.push.inbox_socket import InboxSocket
-from mcp_bridge.push.ladder import QuietHours
+from mcp_bridge.push.ladder import QuietHours, Rung, switched_off
 from mcp_bridge.push.pusher import MESSAGE_LISTS, Pusher, ids_in
+from mcp_bridge.push.transcript import Transcript, of_claude_code
+from mcp_bridge.push.ways import Way
 
 MODERN = "2026-07-28"
 LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -47,6 +49,8 @@ NOT_CONFIRMED = (
     "with the same arguments is safe. Start the hub with `mcp-bridge up` if it does not come back by itself."
 )
 MOST_SHOWN = 4096
+SHOWING = ("poll", "ask", "join")  # tools that show messages by themselves
+ARRIVAL_S = 0.3  # a client writes its model's answer down as it makes the calls in it
 MOST_FRAME_BYTES = 8 * 1024 * 1024
 READER_FORGOTTEN = -32010  # the hub does not know this reader: it restarted, or another one answers
 _NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
@@ -108,6 +112,10 @@ class Memory:
                     self._shown[str(item.get("id"))] = None
         while len(self._shown) > MOST_SHOWN:
             self._shown.popitem(last=False)
+
+    def add(self, messages: Iterable[str]) -> None:
+        """Messages that a push brought."""
+        self._shown |= dict.fromkeys(messages)
 
     def told(self) -> Message:
         """For a hub that does not know this reader."""
@@ -249,6 +257,8 @@ class Relay:
         static: Message | None = None,
         inbox: InboxSocket | None = None,
         quiet: QuietHours | None = None,
+        transcript: Transcript | None = None,
+        off: frozenset[Rung] = frozenset(),
     ) -> None:
         self._hub = hub
         self._source = source
@@ -279,7 +289,18 @@ class Relay:
         self._asked_at = 0.0
         self._over = threading.Event()
         self._roots = share_roots(os.environ, project_directory(dict(os.environ)))
-        self._pusher = Pusher(inbox, self._look, self._waiting, note, quiet=quiet)
+        self._proved: list[str] = []  # messages that a push brought for sure, and the hub's reader does not know yet
+        ways: dict[Rung, Way] = {} if inbox is None else {"socket": inbox}
+        self._pusher = Pusher(
+            ways,
+            self._look,
+            self._waiting,
+            note,
+            prove=self._prove,
+            transcript=transcript,
+            off=off,
+            quiet=quiet,
+        )
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
@@ -476,6 +497,15 @@ class Relay:
         """A read of the hub's API as this session's agent."""
         return call_json(self._hub.url(), self._agent_token, "GET", path)
 
+    def _prove(self, messages: Sequence[str], cursor: str | None) -> None:
+        """Tell the hub that this session's model has these."""
+        with self._settling:
+            self._proved += messages
+            self._memory.add(messages)
+        for start in range(0, len(messages), 100):
+            body = {"messages": list(messages[start : start + 100]), "cursor": cursor}
+            call_json(self._hub.url(), self._agent_token, "POST", "/v1/inbox/ack", body)
+
     def _waiting(self) -> bool:
         """Whether a call of ours is open that brings messages: a plain one, or a task the client asks about."""
         asked = bool(self._waits) and time.monotonic() - self._asked_at < STALE_TASK_S
@@ -514,6 +544,9 @@ class Relay:
             self._running.pop(frame["id"], None)
 
     def _answer(self, frame: Message, flight: Flight) -> None:
+        if frame["method"] == "tools/call" and (frame.get("params") or {}).get("name") in SHOWING:
+            with contextlib.suppress(HubGone, PermissionError, ValueError):
+                self._pusher.settle(ARRIVAL_S)
         key, acknowledged = self._prepare(frame)
         if refusal := self._send_local_file(frame, key, flight):
             self.write(refusal)
@@ -532,6 +565,8 @@ class Relay:
             if self.write(answer):
                 self._memory.room = room or self._memory.room
                 self._done = [k for k in self._done if k not in acknowledged]
+                told = set(frame["params"]["_meta"].get("mab/shown", ()))
+                self._proved = [message for message in self._proved if message not in told]
                 self._written(frame, key, result)
 
     def _tell_news(self, result: Message) -> None:
@@ -553,12 +588,13 @@ class Relay:
             meta[META_CAPABILITIES] = self._capabilities
         meta.setdefault(META_CAPABILITIES, {})
         with self._settling:
-            key, done = "", list(self._done)
+            key, done, proved = "", list(self._done), self._proved[-MOST_SHOWN:]
         if frame["method"] == "tools/call":
             key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{next(self._count):08d}")
             meta["mab/key"], meta["mab/ack"] = key, done
         if frame["method"] in ("tools/call", "tasks/get"):
             meta["mab/knows"] = len(self._memory)
+            meta |= {name: ids for name, ids in (("mab/shown", proved), ("mab/coming", self._pusher.coming())) if ids}
         return key, done
 
     def _written(self, frame: Message, key: str, result: Message) -> None:
@@ -573,6 +609,8 @@ class Relay:
         elif key:
             self._memory.take(result)
             self._done.append(key)
+            if reads_all(frame, result):
+                self._pusher.caught_up()
         elif frame["method"] == "tasks/get" and result.get("status") == "completed":
             self._memory.take(result.get("result") or {})
             self._done += filter(None, [self._waits.pop(str(result.get("taskId")), "")])
@@ -781,6 +819,14 @@ def waits(frame: Message) -> bool:
     return params["name"] == "ask" or (isinstance(wait_s, int | float) and wait_s > 0)
 
 
+def reads_all(frame: Message, result: Message) -> bool:
+    """Whether this result brought everything that waited, in every room."""
+    data = result.get("structuredContent") or {}
+    params = frame["params"]
+    everywhere = params.get("name") == "poll" and not (params.get("arguments") or {}).get("room")
+    return everywhere and "cursor" in data and not data.get("has_more")
+
+
 def header_value(text: str) -> str:
     """A value for Mcp-Name: as it is when plain ASCII, else base64 in the protocol's own marker."""
     if text.isascii() and text.isprintable() and text == text.strip():
@@ -838,6 +884,14 @@ def quiet_hours() -> QuietHours:
         raise SystemExit(2) from None
 
 
+def session_transcript() -> Transcript | None:
+    """What the client writes down of this session; None where reading it is switched off."""
+    if os.environ.get("BRIDGE_PUSH_TRANSCRIPT") == "0":
+        return None
+    session, config = os.environ.get("CLAUDE_CODE_SESSION_ID", ""), os.environ.get("CLAUDE_CONFIG_DIR", "")
+    return Transcript(lambda: of_claude_code(Path.home(), config, session))
+
+
 def main(argv: list[str]) -> None:
     """Relay until the client ends."""
     options = arguments(argv)
@@ -847,6 +901,16 @@ def main(argv: list[str]) -> None:
         signal.signal(name, lambda *_: os._exit(0))  # the hub sees the connection end; nothing is held here
     inbox = InboxSocket.take(os.environ)  # before anything is started that would inherit the token
     named, room = options["name"], options["room"]
-    relay = Relay(hub, sys.stdin.buffer, sys.stdout.buffer, name=named, room=room, inbox=inbox, quiet=quiet_hours())
+    relay = Relay(
+        hub,
+        sys.stdin.buffer,
+        sys.stdout.buffer,
+        name=named,
+        room=room,
+        inbox=inbox,
+        quiet=quiet_hours(),
+        transcript=session_transcript(),
+        off=switched_off(os.environ),
+    )
     relay.run()
     os._exit(0)

@@ -145,6 +145,7 @@ class BridgeServer(MCPServer[Any]):
             await self._enter(visitor, reader)
         key = next((str(meta[k]) for k in _TOOL_USE_KEYS if meta.get(k)), secrets.token_hex(12))
         desk = Desk(visitor.caller, visitor.name, reader, key, relayed=relayed)
+        desk.coming = frozenset(_ids(meta, "mab/coming"))
         desk.uploaded = str(meta["mab/uploaded"]) if "mab/uploaded" in meta else None
         done = meta.get("mab/ack")
         await desk.settle([str(item) for item in done] if isinstance(done, list) else [] if relayed else None, cursor)
@@ -171,11 +172,18 @@ class BridgeServer(MCPServer[Any]):
             if meta["mab/knows"] and not isinstance(memory, dict):
                 raise MCPError(code=READER_FORGOTTEN, message="this hub does not know the reader; send its memory")
         reader = self.readers.get(name)
+        reader.remember(_ids(meta, "mab/shown"))
         if isinstance(memory, dict):
             cursor = reader.recall(memory)
         if reader.room is None and visitor.room:
             reader.room = visitor.room
         return reader, cursor
+
+
+def _ids(meta: Mapping[str, Any], name: str) -> list[str]:
+    """A list of message ids in `_meta`."""
+    found = meta.get(name)
+    return [str(item) for item in found] if isinstance(found, list) else []
 
 
 def _client_name(request: ServerRequestContext[Any, Any]) -> str:

@@ -1,7 +1,8 @@
 """Rung `socket`: the inbox socket of a Claude Code session (2.1.270 and newer), written by its own stdio child.
 
 The line format is what that client prints, not what it documents: everything about it is in this file, and
-BRIDGE_PUSH_SOCKET=0 switches it off. A successful write proves nothing: no reply ever comes.
+BRIDGE_PUSH_SOCKET=0 switches it off. A successful write proves nothing: no reply ever comes, and beyond an allowance
+the client drops what is written.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ import socket
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
+from mcp_bridge.push.ways import PushFailed
+
 PATH = "CLAUDE_CODE_MESSAGING_SOCKET"
 TOKEN = "CLAUDE_CODE_MESSAGING_TOKEN"  # noqa: S105  the name of a variable
 MOST_BYTES = 1 << 20
-
-
-class PushFailed(Exception):
-    """The session's socket did not take it; the next rung has to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,11 @@ class InboxSocket:
             return None
         return None if environment.get("BRIDGE_PUSH_SOCKET") == "0" else cls(path, token)
 
-    def push(self, text: str, timeout_s: float = 3) -> None:
+    @property
+    def works(self) -> bool:
+        return True
+
+    def push(self, text: str, marker: str = "", timeout_s: float = 3) -> None:
         """Write one message into the session. Raises PushFailed."""
         frames = [
             {"type": "auth", "token": self.token},

@@ -1,7 +1,9 @@
 """Which way a waiting message takes into a session: pure decisions, no I/O.
 
 From best to last: `wait` (the model has a call of ours open, which brings it), `socket` (the session's own inbox
-socket), `result` (the unread count on every tool result; always there, wakes nobody).
+socket), `monitor` (a line of our plugin's monitor), `rewake` (our plugin's waiting hook), `channel` (a notification,
+where the user switched channels on), `hook` (our plugin's context hooks), `result` (a digest on a tool result).
+The last two wake nobody: they bring what waits when the session does something by itself.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Rung = Literal["wait", "socket", "result"]
-LADDER: Final[tuple[Rung, ...]] = ("wait", "socket", "result")
+Rung = Literal["wait", "socket", "monitor", "rewake", "channel", "hook", "result"]
+LADDER: Final[tuple[Rung, ...]] = ("wait", "socket", "monitor", "rewake", "channel", "hook", "result")
+WAKING: Final[frozenset[Rung]] = frozenset({"wait", "socket", "monitor", "rewake", "channel"})
+SWITCHES: Final[Mapping[Rung, str]] = {rung: f"BRIDGE_PUSH_{rung.upper()}" for rung in LADDER if rung != "wait"}
+OFF_UNLESS_ASKED: Final[frozenset[Rung]] = frozenset({"channel"})
 Entry = Mapping[str, Any]
 
 
@@ -20,23 +25,27 @@ Entry = Mapping[str, Any]
 class Session:
     """What a session offers now, and which rungs were switched off or have just failed."""
 
-    waiting: bool = False
-    socket: bool = False
+    offers: frozenset[Rung] = frozenset()
     off: frozenset[Rung] = frozenset()
 
     def works(self, rung: Rung) -> bool:
-        offered = {"wait": self.waiting, "socket": self.socket, "result": True}[rung]
-        return offered and (rung not in self.off or rung == "result")
+        return rung in self.offers and rung not in self.off
 
 
-def choose(session: Session) -> Rung:
-    """The best rung that works; `result` when nothing else does."""
-    return next(rung for rung in LADDER if session.works(rung))
+def choose(session: Session) -> Rung | None:
+    """The best rung that works; None when the message has to wait for a `poll`."""
+    return next((rung for rung in LADDER if session.works(rung)), None)
 
 
-def reach(session: Session) -> str:
-    """How mail gets to this session, in the hub's words: `push` when it can be woken, else `poll`."""
-    return "push" if session.works("socket") else "poll"
+def reach(rung: Rung | None) -> str:
+    """How mail gets to a session whose best rung this is, in the hub's words: `push` when it can be woken."""
+    return "push" if rung in WAKING - {"wait"} else "poll"
+
+
+def switched_off(environment: Mapping[str, str]) -> frozenset[Rung]:
+    """The rungs that the user does not want: `BRIDGE_PUSH_<RUNG>=0`, or `BRIDGE_PUSH_CHANNEL` not set to 1."""
+    off = {rung for rung, name in SWITCHES.items() if environment.get(name, "") == "0"}
+    return frozenset(off | {rung for rung in OFF_UNLESS_ASKED if environment.get(SWITCHES[rung]) != "1"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""Brings what concerns a session into it: reads the inbox without moving anything, picks a rung, writes one digest."""
+"""Brings what concerns a session into it: reads the inbox without moving anything, picks a rung, writes one digest.
+
+A push is *in flight* until the client's transcript proves that the model answered after it. What never turned up there
+was dropped by the client: it is given back and goes by the next rung, or by the same one again.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,21 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from mcp_bridge.push.digest import MOST, digest
-from mcp_bridge.push.inbox_socket import InboxSocket, PushFailed
-from mcp_bridge.push.ladder import QuietHours, Session, choose, fresh, reach, wakes
+from mcp_bridge.push.allowance import Allowance
+from mcp_bridge.push.digest import ALL_CHARS, MOST, Digest, digest
+from mcp_bridge.push.ladder import WAKING, QuietHours, Rung, Session, choose, fresh, reach, wakes
+from mcp_bridge.push.transcript import Transcript
+from mcp_bridge.push.ways import PushFailed, Way
 
 REMEMBERED: Final = 4096
-SPACING_S: Final = 1.0
-# Claude Code 2.1.332 drops a peer's messages beyond about 30 at once and one every 2 s after that, with no answer
-BURST: Final = 20
-REFILL_S: Final = 2.5
-MESSAGE_LISTS: Final = ("messages", "answers", "last", "questions")  # fields of tool results that hold messages
 SETTLE_S: Final = 0.1  # what comes together goes together
+LOST_S: Final = 15.0  # a client writes down within a second what it took
+PATIENCE_S: Final = 2.0  # a hook holds up the session: better nothing than late
+LOOK_S: Final = 0.5  # how often a transcript is read while something is in flight
+MESSAGE_LISTS: Final = ("messages", "answers", "last", "questions")  # fields of tool results that hold messages
 Json = dict[str, Any]
 ReadHub = Callable[[str], Json]
+Prove = Callable[[Sequence[str], str | None], None]
 
 
 def local_minute() -> int:
@@ -42,43 +48,109 @@ class Batch:
     reached: str
 
 
+@dataclass(slots=True)
+class Push:
+    """One digest on its way to the model. `cursor` acknowledges it and all before; `came_from` is where reading was."""
+
+    marker: str
+    rung: Rung
+    ids: Sequence[str]
+    cursor: str | None
+    came_from: str
+    at: float
+    proved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A digest ready to be handed over."""
+
+    text: str
+    push: Push
+    reached: str
+    passed: bool
+
+
+def _nothing_proves(_messages: Sequence[str], _cursor: str | None) -> None:
+    return None
+
+
 class Pusher:
-    """One per relay. `read` gets a path of the hub's API as this agent; `waiting` says whether a call of ours is open."""
+    """One per relay. `read` gets a path of the hub's API as this agent; `waiting` says whether a call of ours is open.
+
+    `prove` tells the hub that the model has these messages, and everything up to a cursor when one is given.
+    """
 
     def __init__(
         self,
-        inbox: InboxSocket | None,
+        ways: Mapping[Rung, Way],
         read: ReadHub,
         waiting: Callable[[], bool],
         note: Callable[[str], None],
         *,
+        prove: Prove = _nothing_proves,
+        transcript: Transcript | None = None,
+        off: frozenset[Rung] = frozenset(),
         quiet: QuietHours | None = None,
         minute: Callable[[], int] = local_minute,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._inbox = inbox
+        self._ways = ways
         self._read = read
         self._waiting = waiting
         self._note = note
+        self._prove = prove
+        self._transcript = transcript
+        self._off = off
         self._quiet = quiet or QuietHours()
         self._minute = minute
         self._clock = clock
         self._known: OrderedDict[str, None] = OrderedDict()
+        self._failed: dict[str, set[Rung]] = {}  # rungs that lost this message
+        self._flights: list[Push] = []
         self._after = ""  # pushed up to here; what was acknowledged counts by itself
-        self._next_at = 0.0
-        self._credit, self._credit_at = float(BURST), clock()
-        self._guard = threading.Lock()
+        self._allowance = Allowance(clock)
+        self._hole = False  # something before `_after` was passed over, so only `poll` may acknowledge
+        self._proofs: list[tuple[list[str], str | None]] = []  # to tell the hub
+        self._turn = threading.Lock()  # one at a time reads what is next and hands it over
+        self._guard = threading.RLock()  # short: the memory below
         self._grown = threading.Event()
+        self.pulls: set[Rung] = {"result"}  # rungs that have asked for mail in this session
         self.agent = "you"
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    def offers(self) -> frozenset[Rung]:
+        """The rungs that are there now, `wait` left out."""
+        pushing: set[Rung] = {rung for rung, way in self._ways.items() if way.works}
+        return frozenset(pushing | self.pulls) - self._off
+
+    @property
+    def rung(self) -> Rung | None:
+        """The best rung, while no call of ours is open."""
+        return choose(Session(self.offers(), self._off))
 
     @property
     def reach(self) -> str:
-        return reach(Session(socket=self._inbox is not None))
+        return reach(self.rung)
 
     @property
     def free_at(self) -> float:
         """When the next push may be made, by the clock."""
-        return self._next_at
+        return self._allowance.free_at
+
+    def coming(self) -> list[str]:
+        """Messages that are on their way by another way and need not be shown again."""
+        with self._guard:
+            return [message for push in self._flights for message in push.ids] if self._proves else []
+
+    @property
+    def _proves(self) -> bool:
+        return self._transcript is not None and self._transcript.readable
+
+    def caught_up(self) -> None:
+        """A `poll` has shown everything that waited."""
+        self._hole = False
 
     def shown(self, messages: Iterable[str]) -> None:
         """The session has these by another way; they will not be pushed."""
@@ -89,6 +161,8 @@ class Pusher:
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
+    # --- the thread -------------------------------------------------------------------------------------------------
+
     def wake(self) -> None:
         """Something concerns the agent, or time passed: look again."""
         self._grown.set()
@@ -96,56 +170,216 @@ class Pusher:
     def run(self, over: threading.Event) -> None:
         """Push until `over`; for a thread of its own."""
         while not over.is_set():
-            self._grown.wait(30)
+            woken = self._grown.wait(LOOK_S if self._open else 30)
             self._grown.clear()
-            if over.wait(max(SETTLE_S, self._next_at - self._clock())):
-                return
             try:
-                if not self.once() and self._waiting():
-                    self._grown.set()  # the open call may end without bringing it
+                if self.settle() or woken or not self._open:
+                    if over.wait(max(SETTLE_S, self.free_at - self._clock())):
+                        return
+                    if not self.once() and self._waiting():
+                        self._grown.set()  # the open call may end without bringing it
             except Exception as error:  # the hub restarts, or answers oddly: the next wake-up looks again
                 self._note(f"push waits: {type(error).__name__}")
                 over.wait(1)
                 self._grown.set()
 
+    @property
+    def _open(self) -> bool:
+        """Whether the transcript may soon tell something that the hub should know."""
+        return bool(self._proofs) or (bool(self._flights) and self._proves)
+
     def once(self) -> bool:
         """Look into the inbox and push what should be pushed; whether something was."""
-        session = Session(waiting=self._waiting(), socket=self._inbox is not None)
-        if choose(session) != "socket" or self._inbox is None:
-            return False
-        found = self._next()
-        if found is None or self._waiting():
-            return False
+        with self._turn:
+            if self._waiting() or not self.offers() & WAKING:
+                return False
+            found = self._next()
+            if found is None or self._waiting():
+                return False
+            return self._push(found)
+
+    def _push(self, found: Batch) -> bool:
+        """By the best rung that works; a rung that fails leaves it to the next. Which, the receipts never tell."""
+        failed = self._failed_for(found.entries)
+        while (rung := choose(Session(self.offers() & WAKING, failed))) is not None:
+            made = self._make(found, rung)
+            self._expect(made.push.marker)
+            try:
+                self._ways[rung].push(made.text, made.push.marker)
+            except PushFailed as error:
+                self._note(f"the way {rung} failed ({error}); the next one has to bring it")
+                self._forget(made.push.marker)
+                failed |= {rung}
+                continue
+            finally:
+                self._allowance.spend()
+            self._flew(made)
+            return True
+        return False
+
+    def _failed_for(self, entries: Sequence[Mapping[str, Any]]) -> frozenset[Rung]:
+        """Rungs that lost one of these before; when every one that wakes has, each may try again."""
+        failed = frozenset(rung for entry in entries for rung in self._failed.get(str(entry["id"]), ()))
+        return failed if (self.offers() & WAKING) - failed else frozenset()
+
+    # --- rungs that ask ---------------------------------------------------------------------------------------------
+
+    def pull(self, rung: Rung, *, anything: bool = True, most_chars: int = ALL_CHARS) -> Made | None:
+        """What waits, for a rung that asks at a moment of its own; None when a better way brings it, or nothing waits.
+
+        With `anything` also what may not disturb: it rides along. If it does not get there, give it back.
+        """
+        if rung in self._off or self._waiting() or not self._turn.acquire(timeout=PATIENCE_S):
+            return None
         try:
-            self._inbox.push(digest(self.agent, found.entries, found.cursor, secrets.token_hex(4)))
-        except PushFailed as error:
-            self._note(f"the session's inbox socket failed ({error}); messages wait for the next tool call")
-            return False
+            found = self._next(anything=anything)
+            if found is None:
+                return None
+            if not anything and choose(Session(self.offers(), self._failed_for(found.entries))) != rung:
+                return None
+            made = self._make(found, rung, most_chars)
+            self._expect(made.push.marker)
+            self._flew(made)
+            return made
         finally:
-            self._next_at = self._spend()
-        self.shown(str(entry["id"]) for entry in found.entries)
-        self._after = found.reached
-        return True
+            self._turn.release()
 
-    def _spend(self) -> float:
-        """Take one write from the allowance; when the next may come. What comes meanwhile goes together."""
-        now = self._clock()
-        self._credit = min(BURST, self._credit + (now - self._credit_at) / REFILL_S) - 1
-        self._credit_at = now
-        return now + max(SPACING_S, (1 - self._credit) * REFILL_S)
+    def give_back(self, push: Push) -> None:
+        """It did not get there: the next rung has to bring it."""
+        with self._guard:
+            self._lose(push)
+        self._grown.set()
 
-    def _next(self) -> Batch | None:
+    def confirm(self, rung: Rung) -> None:
+        """Whatever this rung brought, the model has: a call of the model came after it."""
+        with self._guard:
+            for push in self._flights:
+                push.proved = push.proved or push.rung == rung
+            self._collect()
+        self._tell()
+
+    # --- one digest -------------------------------------------------------------------------------------------------
+
+    def _make(self, found: Batch, rung: Rung, most_chars: int = ALL_CHARS) -> Made:
+        marker = secrets.token_hex(6)
+        text = self._digest(found, marker, most_chars)
+        ids = [str(entry["id"]) for entry in text.shown]
+        whole = len(text.shown) == len(found.entries)
+        cursor = found.cursor if whole else None
+        push = Push(marker, rung, ids, cursor, self._after, self._clock())
+        return Made(text.text, push, found.reached if whole else self._after, whole and found.cursor is None)
+
+    def _digest(self, found: Batch, marker: str, most_chars: int) -> Digest:
+        return digest(self.agent, found.entries, found.cursor, marker, proof=self._proves, most_chars=most_chars)
+
+    def _flew(self, made: Made) -> None:
+        with self._guard:
+            self.shown(made.push.ids)
+            self._after = made.reached
+            self._hole = self._hole or made.passed
+            self._flights.append(made.push)
+            if not self._proves:
+                del self._flights[:-MOST]  # nothing will ever tell about them
+
+    def _expect(self, marker: str) -> None:
+        with self._guard:
+            if self._transcript is not None:
+                self._transcript.expect(marker)
+
+    def _forget(self, marker: str) -> None:
+        with self._guard:
+            if self._transcript is not None:
+                self._transcript.forget(marker)
+
+    # --- what became of it ------------------------------------------------------------------------------------------
+
+    def settle(self, wait_s: float = 0) -> bool:
+        """Look what became of pushes, for at most `wait_s`; whether something has to be pushed again."""
+        until = self._clock() + wait_s
+        lost = False
+        while True:
+            with self._guard:
+                lost = self._settle() or lost
+                over = not self._flights or not self._proves or self._clock() >= until
+            if over:
+                self._tell()
+                return lost
+            time.sleep(0.03)
+
+    def _settle(self) -> bool:
+        if not self._flights or self._transcript is None or not self._transcript.readable:
+            return False
+        stages = self._transcript.look()
+        lost = False
+        for push in list(self._flights):
+            stage = stages.get(push.marker)
+            push.proved = push.proved or stage == "answered"
+            if stage is None and self._clock() - push.at > LOST_S:
+                self._note(f"the client dropped what the way {push.rung} brought; it comes again")
+                self._lose(push)
+                lost = True
+        self._collect()
+        return lost
+
+    def _collect(self) -> None:
+        """Take out what is proved, with the cursor that acknowledges it when nothing before is still open."""
+        messages = [message for push in self._flights if push.proved for message in push.ids]
+        cursor = None
+        for push in self._flights:
+            if not push.proved or push.cursor is None:
+                break
+            cursor = push.cursor
+        if messages:
+            self._proofs.append((messages, cursor))
+        for push in self._flights:
+            if push.proved:
+                self._forget(push.marker)
+        self._flights = [push for push in self._flights if not push.proved]
+
+    def _tell(self) -> None:
+        """Tell the hub what is proved; what cannot be told now is told later."""
+        with self._guard:
+            proofs, self._proofs = self._proofs, []
+        try:
+            while proofs:
+                self._prove(*proofs[0])
+                del proofs[0]
+        finally:
+            if proofs:
+                with self._guard:
+                    self._proofs[:0] = proofs
+
+    def _lose(self, push: Push) -> None:
+        self._forget(push.marker)
+        if push not in self._flights:
+            return
+        later = self._flights.index(push)
+        self._flights.remove(push)
+        self._after = push.came_from
+        for other in self._flights:
+            other.cursor = None  # it would acknowledge what is lost
+        for other in self._flights[later:]:
+            other.came_from = push.came_from  # should it be lost too, reading goes back to the first
+        for message in push.ids:
+            self._known.pop(message, None)
+            self._failed.setdefault(message, set()).add(push.rung)
+            while len(self._failed) > REMEMBERED:
+                del self._failed[next(iter(self._failed))]
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _next(self, *, anything: bool = False) -> Batch | None:
         """The next page that may disturb now, without what this session has; None when there is none.
 
         Pages that may not are passed over, so that a session far behind is still told what concerns it; then only
         `poll` may acknowledge.
         """
         quiet = self._quiet.covers(self._minute())
-        after, whole = self._after, True
+        after, whole = self._after, not self._hole
         while True:
             page = self._page(after)
             entries = fresh(page["messages"], self._known)
-            if wakes(entries, page.get("waking", ()), quiet=quiet):
+            if wakes(entries, page.get("waking", ()), quiet=quiet) or (anything and entries):
                 cursor = page["cursor"] if whole and not page.get("gaps") else None
                 return Batch(entries, cursor, page["cursor"])
             if not page.get("has_more"):

@@ -103,9 +103,10 @@ class PollArgs(Args):
 async def poll(desk: Desk, args: PollArgs) -> Answer:
     """New messages for you: rooms, direct messages, notices. Each is shown once. wait_s waits for one."""
     page, fresh = await _poll(desk, args)
-    desk.show(fresh, page.cursor)
+    cursor = None if _coming(desk, page) else page.cursor  # what is not there yet must not count as read
+    desk.show(fresh, cursor)
     desk.hidden_unread = sum(1 for m in page.messages if m.kind != "notice")
-    data = {"messages": [brief(m) for m in fresh], "cursor": page.cursor, "has_more": page.has_more or None}
+    data = {"messages": [brief(m) for m in fresh], "cursor": cursor, "has_more": page.has_more or None}
     data["gaps"] = [gap.model_dump() for gap in page.gaps]
     return Answer(data, lines(fresh) or "nothing new", peer_text=bool(fresh))
 
@@ -127,10 +128,15 @@ async def _poll(desk: Desk, args: PollArgs) -> tuple[Inbox, list[Message]]:
             )
         )
         fresh = desk.fresh(page.messages)
-        if fresh or page.gaps or time.monotonic() >= until:
+        if fresh or page.gaps or _coming(desk, page) or time.monotonic() >= until:
             return page, fresh
         ack = page.cursor if page.messages else None  # all of it was shown before, so it counts as read
         await desk.progress(time.monotonic() - started, "waiting for messages")
+
+
+def _coming(desk: Desk, page: Inbox) -> bool:
+    """Whether some of this page is on its way into the session by a push."""
+    return any(message.id in desk.coming for message in page.messages)
 
 
 class AskArgs(Args):

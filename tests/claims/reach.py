@@ -8,6 +8,8 @@ from tests.claims.claim import Claim, Mutant
 
 SETUP: Final = "tests/setup/test_setup.py"
 SOCKET: Final = "tests/push/test_socket.py"
+TRANSCRIPT: Final = "tests/push/test_transcript.py"
+FLIGHTS: Final = "tests/push/test_flights.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
 NAMES: Final = "tests/mcp/test_identity.py"
 CODEX: Final = "tests/clients/test_codex.py"
@@ -45,7 +47,7 @@ CLAIMS: Final = [
         "A long row of pushes stays within what the client takes, so none is dropped unseen.",
         (f"{SOCKET}::test_a_long_row_of_pushes_stays_within_what_the_client_takes",),
         Mutant(
-            "mcp_bridge/push/pusher.py",
+            "mcp_bridge/push/allowance.py",
             "(1 - self._credit) * REFILL_S",
             "0",
             f"{SOCKET}::test_a_long_row_of_pushes_stays_within_what_the_client_takes",
@@ -66,8 +68,35 @@ CLAIMS: Final = [
     ),
     Claim(
         "reach-proof",
-        "A message that was only written into a session's socket is never reported as seen.",
-        (f"{SOCKET}::test_what_only_went_into_the_socket_is_never_reported_as_seen",),
+        "A message that was only written into a session is never reported as seen; an answer of the model after it is proof.",
+        (
+            f"{SOCKET}::test_what_only_went_into_the_socket_is_never_reported_as_seen",
+            f"{CLAUDE}::test_a_push_is_seen_when_the_model_answered_and_never_before",
+            f"{TRANSCRIPT}::test_only_an_answer_after_the_text_proves_that_the_model_has_it",
+            f"{TRANSCRIPT}::test_an_error_of_the_model_api_is_no_proof",
+            f"{TRANSCRIPT}::test_later_blocks_of_an_answer_that_was_under_way_are_no_proof",
+        ),
+        Mutant(
+            "mcp_bridge/push/transcript.py",
+            'if line.get("isApiErrorMessage") or',
+            "if",
+            f"{TRANSCRIPT}::test_an_error_of_the_model_api_is_no_proof",
+        ),
+    ),
+    Claim(
+        "reach-again",
+        "A push that the client drops comes again, by the next rung or the same one, once only; none is lost.",
+        (
+            f"{FLIGHTS}::test_a_dropped_push_comes_again_by_the_next_rung_and_once_only",
+            f"{FLIGHTS}::test_a_later_proof_never_acknowledges_what_the_client_dropped_before",
+            f"{FLIGHTS}::test_whatever_the_client_does_nothing_comes_twice_and_nothing_is_lost",
+        ),
+        Mutant(
+            "mcp_bridge/push/pusher.py",
+            "other.cursor = None",
+            "pass",
+            f"{FLIGHTS}::test_a_later_proof_never_acknowledges_what_the_client_dropped_before",
+        ),
     ),
     Claim(
         "reach-once",
@@ -75,8 +104,8 @@ CLAIMS: Final = [
         (f"{SOCKET}::test_a_message_goes_one_way_only",),
         Mutant(
             "mcp_bridge/push/pusher.py",
-            "        self._after = found.reached\n",
-            "        self._known.clear()\n",
+            "            self._after = made.reached\n",
+            "            self._known.clear()\n",
             f"{SOCKET}::test_a_message_goes_one_way_only",
         ),
     ),

@@ -27,6 +27,9 @@ class MockModel:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.bodies: list[Body] = []
+        self.texts: list[str] = []  # of `bodies`, as JSON; empty for requests without tools
+        self._looked: dict[str, tuple[int, list[Body]]] = {}
+        self.cut_off = False  # then no request gets an answer, only an error
         self._count = 0
         model = self
 
@@ -52,7 +55,11 @@ class MockModel:
                     self._json({})
 
             def _answer(self, body: Body) -> None:
+                model.texts.append(json.dumps(body) if body.get("tools") else "")
                 model.bodies.append(body)
+                if model.cut_off:
+                    self.send_error(400)
+                    return
                 blocks = model.script(body) if body.get("tools") else [say("fine")]
                 if not body.get("stream"):
                     self._json(model.whole(body, blocks))
@@ -80,8 +87,14 @@ class MockModel:
         self._server.server_close()
 
     def having(self, text: str) -> list[Body]:
-        """Requests with tools whose body holds this text."""
-        return [body for body in list(self.bodies) if body.get("tools") and text in json.dumps(body)]
+        """Requests with tools whose body holds this text. Each body is looked through once for each text."""
+        looked, found = self._looked.get(text, (0, []))
+        upto = len(self.bodies)
+        found += [
+            body for body, whole in zip(self.bodies[looked:upto], self.texts[looked:upto], strict=True) if text in whole
+        ]
+        self._looked[text] = (upto, found)
+        return list(found)
 
     def whole(self, body: Body, blocks: list[Block]) -> Body:
         self._count += 1

@@ -31,6 +31,7 @@ class ClaudeCode:
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
             "BRIDGE_HOME": str(home / "bridge"),
+            "BRIDGE_HUB_WAIT_S": "60",
             "PYTHONPATH": str(ROOT),
             "TERM": "xterm-256color",
         }

@@ -31,6 +31,11 @@ class Stage(HubAtHome):
     def reach(self) -> str:
         return self.reach_of("claude-proj")
 
+    def receipt(self, message: str) -> str:
+        """How far a message got with its one recipient."""
+        found = self.hub("GET", f"/v1/rooms/proj/messages/{message}/receipts")
+        return str(found["receipts"][0]["state"])
+
     def arrives(self, text: str) -> float:
         """Seconds until the text is in a request body."""
         began = time.monotonic()

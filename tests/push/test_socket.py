@@ -18,8 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mcp_bridge.push.inbox_socket import PATH, TOKEN, InboxSocket, PushFailed
+from mcp_bridge.push.inbox_socket import PATH, TOKEN, InboxSocket
 from mcp_bridge.push.pusher import Pusher
+from mcp_bridge.push.ways import PushFailed
 from mcp_bridge.relay import call_json
 from tests.faults.world import World
 from tests.support.waiting import eventually_sync
@@ -90,7 +91,9 @@ def test_a_socket_that_is_gone_fails_and_the_message_is_not_counted_as_shown(tmp
         InboxSocket(str(tmp_path / "gone"), "secret").push("hello")
     page = {"messages": [entry(1)], "cursor": "c", "waking": ["m1-1"]}
     notes: list[str] = []
-    pusher = Pusher(InboxSocket(str(tmp_path / "gone"), "t"), lambda _path: page, lambda: False, notes.append)
+    pusher = Pusher(
+        {"socket": InboxSocket(str(tmp_path / "gone"), "t")}, lambda _path: page, lambda: False, notes.append
+    )
     assert [pusher.once(), pusher.once()] == [False, False]
     assert len(notes) == 2, "the second try must offer the message again"
 
@@ -98,7 +101,7 @@ def test_a_socket_that_is_gone_fails_and_the_message_is_not_counted_as_shown(tmp
 def test_a_message_goes_one_way_only(inbox: Inbox) -> None:
     page = {"messages": [entry(1)], "cursor": "c", "waking": ["m1-1"]}
     waiting = True
-    pusher = Pusher(InboxSocket(inbox.path, "t"), lambda _path: page, lambda: waiting, print)
+    pusher = Pusher({"socket": InboxSocket(inbox.path, "t")}, lambda _path: page, lambda: waiting, print)
     assert not pusher.once(), "an open call brings it"
     waiting = False
     assert [pusher.once(), pusher.once()] == [True, False]
@@ -126,13 +129,25 @@ class Log:
         }
 
 
+class Recorder:
+    """A way that takes everything."""
+
+    works = True
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def push(self, text: str, marker: str = "") -> None:
+        self.texts.append(text)
+
+
 def pushed(inbox: Inbox) -> list[str]:
     return re.findall(r"^id (m1-\d+) from", "\n".join(inbox.texts), re.MULTILINE)
 
 
 def test_every_message_is_pushed_once_though_the_model_acknowledges_none(inbox: Inbox) -> None:
     log = Log(0, set(range(1, 101)))
-    pusher = Pusher(InboxSocket(inbox.path, "t"), log.read, lambda: False, print)
+    pusher = Pusher({"socket": InboxSocket(inbox.path, "t")}, log.read, lambda: False, print)
     for count in range(1, 101):
         log.count = count
         assert pusher.once()
@@ -142,7 +157,7 @@ def test_every_message_is_pushed_once_though_the_model_acknowledges_none(inbox: 
 
 def test_what_concerns_a_session_far_behind_is_pushed_and_cannot_acknowledge_what_was_passed_over(inbox: Inbox) -> None:
     log = Log(90, {85})
-    pusher = Pusher(InboxSocket(inbox.path, "t"), log.read, lambda: False, print)
+    pusher = Pusher({"socket": InboxSocket(inbox.path, "t")}, log.read, lambda: False, print)
     assert pusher.once()
     assert not pusher.once()
     eventually_sync(lambda: inbox.texts)
@@ -150,11 +165,11 @@ def test_what_concerns_a_session_far_behind_is_pushed_and_cannot_acknowledge_wha
     assert "ack=" not in inbox.texts[0]
 
 
-def test_a_long_row_of_pushes_stays_within_what_the_client_takes(inbox: Inbox) -> None:
+def test_a_long_row_of_pushes_stays_within_what_the_client_takes() -> None:
     """A client's allowance of 30 writes, and one more every 2 s, is never overdrawn, however long messages come."""
     now = 0.0
     log = Log(0, set(range(1, 201)))
-    pusher = Pusher(InboxSocket(inbox.path, "t"), log.read, lambda: False, print, clock=lambda: now)
+    pusher = Pusher({"socket": Recorder()}, log.read, lambda: False, print, clock=lambda: now)
     credit, before = 30.0, 0.0
     for log.count in range(1, 201):
         now = max(now, pusher.free_at)

@@ -9,7 +9,7 @@ from pydantic import Field
 from hub.core.model import Model
 from hub.core.names import RoomName
 from hub.core.operation import AnyOperation, Done, Operation, Request, Result
-from hub.kernel.messages.contract import Message
+from hub.kernel.messages.contract import Message, MessageId
 
 CursorText = Annotated[str, Field(max_length=65536)]
 WaitS = Annotated[float, Field(ge=0, le=55)]
@@ -73,9 +73,11 @@ class PollInbox(Request[Inbox]):
 
 
 class AckInbox(Request[Done]):
-    """Acknowledge everything up to a cursor; durable when it returns."""
+    """Acknowledge everything up to a cursor, or single messages that your model was proved to have; durable when it
+    returns. Single messages only change their receipts: no position moves."""
 
-    cursor: CursorText
+    cursor: CursorText | None = None
+    messages: tuple[MessageId, ...] = Field(default=(), max_length=100)
 
 
 class Unread(Result):

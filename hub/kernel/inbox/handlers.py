@@ -10,6 +10,7 @@ import orjson
 from hub.core.call import Call
 from hub.core.cursor import Mark, decode, encode_mark
 from hub.core.errors import CursorAhead
+from hub.core.names import split_id
 from hub.core.operation import Done
 from hub.kernel.inbox.contract import (
     ACK,
@@ -29,6 +30,7 @@ from hub.kernel.inbox.contract import (
 )
 from hub.kernel.inbox.entries import inbox_streams, read_inbox, readable, trimmed
 from hub.kernel.inbox.positions import acknowledge
+from hub.kernel.inbox.receipts import mark_proved
 from hub.kernel.rooms.handlers import wake_of
 from hub.kernel.rooms.project import enter
 from hub.log.handler import handles
@@ -100,7 +102,11 @@ def count_unread(tx: Tx, call: Call, request: CountUnread) -> Unread:
 
 @handles(ACK)
 def ack(tx: Tx, call: Call, request: AckInbox) -> Done:
-    acknowledge(tx, call, readable(tx, call.agent, decode(request.cursor)))
+    if request.cursor is not None:
+        acknowledge(tx, call, readable(tx, call.agent, decode(request.cursor)))
+    for message in request.messages:
+        if message.startswith("m"):  # a notice has no receipt
+            mark_proved(tx, call, *split_id("m", message))
     return Done()
 
 

@@ -61,6 +61,14 @@ def mark_one_seen(tx: Tx, call: Call, log: int, seq: int) -> None:
     )
 
 
+def mark_proved(tx: Tx, call: Call, log: int, seq: int) -> None:
+    """The caller's client proved that its model has exactly this message; a script has no model."""
+    if call.principal.kind in MODEL_KINDS or call.principal.kind == "human":
+        mark_one_seen(tx, call, log, seq)
+    else:
+        mark_delivered(tx, call.agent, log, seq - 1, seq, call.now_ms)
+
+
 def mark_delivered(tx: Tx, agent: int, log: int, after: int, upto: int, now_ms: int) -> None:
     """The messages were handed to a client; that says nothing about its model."""
     tx.run(

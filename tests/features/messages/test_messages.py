@@ -128,6 +128,23 @@ async def test_only_the_asker_accepts_an_answer_and_that_closes_the_question(sur
     assert [n.sender for n in notices] == ["hub"]
 
 
+@pytest.mark.parametrize(("kind", "state"), [("code", "seen"), ("script", "delivered")])
+async def test_single_messages_can_be_proved_without_moving_the_position(
+    surface_hub: TestHub, kind: str, state: str
+) -> None:
+    ada, ben = await surface_hub.agent("ada"), await surface_hub.agent("ben", kind)
+    await ada.call(CreateRoom(room="build", open_to="all"))
+    await ben.call(JoinRoom(room="build"))
+    one, two = [await ada.call(PostMessage(room="build", text=text, to=("ben",))) for text in ("one", "two")]
+    await ben.call(AckInbox(messages=(two.id,)))
+
+    async def found(message: str) -> str:
+        return (await ada.call(GetReceipts(room="build", message=message))).receipts[0].state
+
+    assert (await found(one.id), await found(two.id)) == ("queued", state)
+    assert [m.text for m in (await ben.call(ReadInbox())).messages] == ["one", "two"]
+
+
 async def test_receipts_go_from_queued_over_seen_to_answered(surface_hub: TestHub) -> None:
     ada, ben = await two(surface_hub)
     sent = await ada.call(PostMessage(room="build", text="please", to=("ben",), needs_ack=True))
