@@ -10,8 +10,8 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -32,30 +32,30 @@ from hub.sandbox.engine import LANGUAGES
 from hub.settings import SettingsError, default_home, load
 from mcp_bridge.commands.browser import health_line
 from mcp_bridge.commands.common import json_option, show
+from mcp_bridge.doctor.check import Check
+from mcp_bridge.doctor.handshake import check_installed, retire
+from mcp_bridge.doctor.installed import entries
+from mcp_bridge.doctor.machine import database, port, version_of
+from mcp_bridge.doctor.reach import WAYS
+from mcp_bridge.setup.clients import CLIENTS, Place
+from mcp_bridge.setup.clients import Client as SetUpClient
+from mcp_bridge.setup.edit import CannotEdit
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at: how it is, and what to do when it is not well. `optional`: all else works without it."""
-
-    name: str
-    fine: bool
-    found: str
-    fix: str = ""
-    optional: bool = False
-
-
 @click.command()
+@click.argument("clients", nargs=-1, type=click.Choice(list(CLIENTS)))
 @click.option("--desktop", is_flag=True, help="Look at the desktop too: display, permissions, clipboard round trip.")
 @json_option
-def doctor(as_json: bool, desktop: bool) -> None:
-    """Check versions, data, the hub and a real MCP handshake; every problem comes with its fix.
+def doctor(as_json: bool, desktop: bool, clients: tuple[str, ...]) -> None:
+    """Check versions, data, the hub, and every client set up here, or the CLIENTS named; each problem with its fix.
 
-    Exits with 1 when something is wrong. Changes nothing, except that the handshake may start the local hub.
+    A client is checked through the entry in its own file: the server it names is started as that client does it, and a
+    message is sent to it and must arrive. Exits with 1 when something is wrong. Changes nothing, except that the first
+    handshake may start the local hub.
     """
-    checks = asyncio.run(examine())
+    checks = asyncio.run(examine(clients))
     if desktop:
         checks += [Check(**asdict(one), optional=one.name in ("screen", "idle time")) for one in look()]
     show([asdict(check) for check in checks], as_json, lambda: "\n".join(map(_line, checks)))
@@ -69,16 +69,55 @@ def _line(check: Check) -> str:
     return f"{mark} {check.name}: {check.found}" + ("" if check.fine else f"\n    → {check.fix}")
 
 
-async def examine() -> list[Check]:
+async def examine(clients: Sequence[str] = ()) -> list[Check]:
     """All checks, in order; the later ones need the earlier."""
-    checks = [_versions(), _sqlite(), _settings(), _home(), await _sandbox()]
-    steps: list[Callable[[], Awaitable[Check]]] = [_handshake, _hub, _clock, _tabs]
+    checks = [_versions(), _sqlite(), _settings(), _home(), await _sandbox(), _port()]
+    steps: list[Callable[[], Awaitable[Check]]] = [_handshake, _hub, _database, _clock, _tabs]
     for step in steps:
         try:
             checks.append(await step())
         except (HubError, OSError, TimeoutError, ValueError, httpx2.HTTPError) as error:
             checks.append(Check(step.__name__.strip("_"), False, str(error), "start the hub: mcp-bridge up"))
+    return checks + await check_clients(clients, Place.here())
+
+
+async def check_clients(named: Sequence[str], place: Place) -> list[Check]:
+    """Every entry of the named clients, or of all that are here: started as the client does it."""
+    checks: list[Check] = []
+    for client in CLIENTS.values():
+        if client.name in named or (not named and client.installed(place)):
+            checks += await _client(client, place, wanted=client.name in named)
     return checks
+
+
+async def _client(client: SetUpClient, place: Place, *, wanted: bool) -> list[Check]:
+    fix = f"mcp-bridge setup {client.name}"
+    try:
+        found = list(entries(client, place))
+    except CannotEdit as error:
+        return [Check(client.name, False, str(error), "correct the file by hand; a backup may be under backups/")]
+    if not found:
+        here = "is here and" if client.installed(place) else "is"
+        return [Check(client.name, False, f"{client.title} {here} not set up", fix, optional=not wanted)]
+    version_here = version_of(client)
+    way = WAYS[client.name].in_version(version_here).text()
+    about = ", ".join(filter(None, [f"{client.title} {version_here}" if version_here else "", way]))
+    checks = [await check_installed(one) for one in found]
+    return [replace(check, found=f"{check.found}; {about}") if check.fine else check for check in checks]
+
+
+def _port() -> Check:
+    try:
+        return port(load())
+    except SettingsError:
+        return Check("port", False, "not tested", "correct the settings first", optional=True)
+
+
+async def _database() -> Check:
+    settings = load()
+    if settings.database_url:
+        return Check("database", True, "PostgreSQL; the hub's readiness says whether it answers")
+    return await asyncio.to_thread(database, settings.home)
 
 
 def _versions() -> Check:
@@ -136,6 +175,7 @@ async def _handshake() -> Check:
         tools = (await client.list_tools()).tools
         answer = await client.call_tool("who", {})
     took_ms = int((time.perf_counter() - began) * 1000)
+    await retire(str((answer.structured_content or {}).get("you", "")))
     text = getattr(answer.content[0], "text", "")
     return Check(
         "mcp",

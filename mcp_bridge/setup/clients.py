@@ -88,7 +88,7 @@ class Client:
         """The files to change. Raises CannotSetUp for a scope or a transport the client does not have."""
         if scope not in self.scopes:
             raise CannotSetUp(f"{self.title} has no {scope} scope; it has: {', '.join(self.scopes)}")
-        entry = _over_http(self.name, self.title, url) if url else _over_stdio(self.name, scope, command)
+        entry = _over_http(self.name, self.title, url) if url else _over_stdio(self.name, place, scope, command)
         toml = self.name == "codex"
         section = _section(self.name, place, scope)
         return [Target(path, section, entry, toml) for path in _files(self.name, place, scope)]
@@ -134,7 +134,7 @@ def _over_http(client: str, title: str, url: str) -> dict[str, Any]:
     return {**({} if client == "cursor" else {"type": "http"}), "url": address, "headers": headers}
 
 
-def _over_stdio(client: str, scope: Scope, command: list[str]) -> dict[str, Any]:
+def _over_stdio(client: str, place: Place, scope: Scope, command: list[str]) -> dict[str, Any]:
     entry: dict[str, Any] = {"command": command[0], "args": command[1:]}
     if scope == "project":  # shared with others: no path of this machine in it
         entry = {"command": "mcp-bridge", "args": ["mcp"]}
@@ -144,6 +144,8 @@ def _over_stdio(client: str, scope: Scope, command: list[str]) -> dict[str, Any]
         entry = {"type": "stdio", **entry}
     if client == "claude-desktop":  # it has no project: a name and a room of its own
         entry = {**entry, "args": [*entry["args"], "--name", "claude-desktop", "--room", "lobby"]}
+        if home := place.environment.get("BRIDGE_HOME"):  # it passes nothing on but what stands here
+            entry["env"] = {"BRIDGE_HOME": home}
     return entry
 
 

@@ -154,6 +154,24 @@ def json_get(text: str, section: Section, name: str) -> str | None:
     return text[inner.value : inner.end] if inner else None
 
 
+def value_of(text: str, section: Section, name: str, *, toml: bool) -> dict[str, Any] | None:
+    """The table or object at `section.name`, as its client reads it; None when there is none. Raises CannotEdit."""
+    if toml:
+        found = toml_parse(text).get(str(section), {}).get(name)
+    else:
+        raw = json_get(text, section, name)
+        found = json.loads(_plain(raw), strict=False) if raw is not None else None
+    if found is not None and not isinstance(found, dict):
+        raise CannotEdit(f"{name} should be an object with a command or an address")
+    return found
+
+
+def _plain(text: str) -> str:
+    """The same value without comments and trailing commas."""
+    kept = re.sub(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', lambda found: found[1] or " ", text, flags=re.DOTALL)
+    return re.sub(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', lambda found: found[1] or "", kept, flags=re.DOTALL)
+
+
 def json_set(text: str, section: Section, name: str, value: Any) -> str:
     """Put `value` at `section.name`. Raises CannotEdit for text that is not JSON (comments are fine)."""
     way = (*_way(section), name)

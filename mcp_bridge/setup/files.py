@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.storage.directory import make_private
 from mcp_bridge.setup.edit import CannotEdit
 
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -67,6 +68,7 @@ class Ledger:
     """Remembers what files were before we wrote them: `backups/` in the bridge's home, owner-only."""
 
     def __init__(self, home: Path) -> None:
+        self._home = home
         self._folder = home / "backups"
         self._index = self._folder / "index.json"
 
@@ -75,6 +77,7 @@ class Ledger:
         target = change.path.resolve()  # a symbolic link stays one
         if read(target) != change.before:
             raise CannotEdit(f"{target} changed meanwhile; run the command again")
+        make_private(self._home)
         backup = self._keep(target, change.before)
         if change.after is None:
             target.unlink(missing_ok=True)

@@ -13,6 +13,9 @@ FLIGHTS: Final = "tests/push/test_flights.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
 NAMES: Final = "tests/mcp/test_identity.py"
 CODEX: Final = "tests/clients/test_codex.py"
+DOCTOR: Final = "tests/doctor/test_clients.py"
+INSTALLED: Final = "tests/doctor/test_installed.py"
+MACHINE: Final = "tests/doctor/test_machine.py"
 CONFIG: Final = "tests/clients/test_configuration.py"
 
 CLAIMS: Final = [
@@ -213,5 +216,58 @@ CLAIMS: Final = [
             "entry:",
             f"{SETUP}::test_a_backup_is_kept_and_an_older_one_never_restored_over_newer_content",
         ),
+    ),
+    Claim(
+        "doctor-clients",
+        "Doctor starts each client's server from the client's own file, as that client does, and a message arrives.",
+        (
+            f"{DOCTOR}::test_a_client_that_is_set_up_gets_a_message_and_leaves_no_ghost",
+            f"{DOCTOR}::test_over_http_its_own_token_brings_a_message",
+            f"{DOCTOR}::test_a_client_whose_entry_does_not_pass_the_hub_on_is_told_so",
+            f"{INSTALLED}::test_codex_gives_its_server_only_what_the_entry_lists",
+            f"{INSTALLED}::test_claude_desktop_gives_its_server_only_what_stands_in_the_entry",
+            f"{INSTALLED}::test_gemini_holds_back_what_looks_like_a_secret",
+        ),
+        Mutant(
+            "mcp_bridge/doctor/installed.py",
+            "if name in environment}",
+            "if name in environment} or dict(environment)",
+            f"{INSTALLED}::test_claude_desktop_gives_its_server_only_what_stands_in_the_entry",
+        ),
+    ),
+    Claim(
+        "doctor-broken",
+        "A broken configuration is named with its file and its fix: gone command, failing command, foreign server, bad "
+        "file, missing or refused token, silent address.",
+        (
+            f"{DOCTOR}::test_a_command_that_is_gone_is_named",
+            f"{DOCTOR}::test_a_command_that_fails_is_quoted",
+            f"{DOCTOR}::test_another_server_under_our_name_is_told_apart",
+            f"{DOCTOR}::test_a_file_that_is_not_valid_is_named",
+            f"{DOCTOR}::test_over_http_a_token_that_is_not_set_is_named",
+            f"{DOCTOR}::test_over_http_a_token_that_is_not_valid_is_named",
+            f"{DOCTOR}::test_over_http_an_address_where_nobody_answers_is_named",
+        ),
+    ),
+    Claim(
+        "doctor-machine",
+        "Doctor finds a damaged or newer database, a log that grew, a port that is taken; each with its fix.",
+        (
+            f"{MACHINE}::test_a_damaged_database_is_found_and_a_restore_advised",
+            f"{MACHINE}::test_a_schema_of_a_newer_version_is_found",
+            f"{MACHINE}::test_a_write_ahead_log_that_grew_is_found",
+            f"{MACHINE}::test_a_port_taken_by_another_program_is_found",
+        ),
+        Mutant(
+            "mcp_bridge/doctor/machine.py",
+            "pragma quick_check(3)",
+            "select 'ok'",
+            f"{MACHINE}::test_a_damaged_database_is_found_and_a_restore_advised",
+        ),
+    ),
+    Claim(
+        "reach-labelled",
+        "Docs and doctor say for every client how mail reaches it, and what no real client has shown.",
+        (f"{MACHINE}::test_what_no_real_client_has_shown_is_labelled_in_the_docs_too",),
     ),
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import mcp_bridge
@@ -178,6 +178,21 @@ def test_project_files_name_no_path_of_this_machine_and_no_secret(tmp_path: Path
             assert "env" not in target.entry
 
 
+def test_claude_desktop_which_passes_nothing_on_is_told_where_the_data_is() -> None:
+    def entry(**environment: str) -> dict[str, Any]:
+        here = Place(Path("/home/ada"), environment, "darwin", Path("/home/ada/proj"))
+        return dict(CLIENTS["claude-desktop"].targets(here, "user", COMMAND)[0].entry)
+
+    assert entry(BRIDGE_HOME="/data", BRIDGE_TOKEN="secret")["env"] == {"BRIDGE_HOME": "/data"}
+    assert "env" not in entry()
+
+
+def test_the_data_directory_that_setup_makes_is_for_its_user_only(tmp_path: Path) -> None:
+    target, _ = prepare(tmp_path, "cursor", "user", "tabs")
+    do(target, tmp_path)
+    assert (tmp_path / "bridge").stat().st_mode & 0o777 == 0o700
+
+
 def test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads() -> None:
     entry = CLIENTS["codex"].targets(place(Path("/home/ada")), "user", COMMAND)[0].entry
     source = Path(mcp_bridge.__file__).parent
@@ -274,6 +289,7 @@ def jsonc(draw: st.DrawFn, depth: int = 0) -> str:
     return "{" + ",".join(parts) + comma + gap[4] + "}" + (gap[5] if depth == 0 else "")
 
 
+@settings(deadline=None)  # each example writes files to the disk
 @given(jsonc(), st.sampled_from(["", "\ufeff"]), st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"]), st.booleans())
 def test_any_commented_file_in_any_encoding_comes_back_byte_for_byte(
     text: str, mark: str, encoding: str, deep: bool
@@ -295,6 +311,7 @@ def test_any_commented_file_in_any_encoding_comes_back_byte_for_byte(
         assert target.path.read_bytes() == before
 
 
+@settings(deadline=None)
 @given(jsonc(), jsonc())
 def test_what_somebody_wrote_in_between_stays_and_ours_goes(text: str, newer: str) -> None:
     with tempfile.TemporaryDirectory() as name:
