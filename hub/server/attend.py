@@ -21,7 +21,7 @@ from hub.kernel.rooms.handlers import loud_rooms
 from hub.log.log import HUB
 from hub.server.answers import send_problem
 from hub.server.security import Receive, Scope, Send
-from hub.server.sse import HEADERS, HEARTBEAT_S, token_of, until_gone, write
+from hub.server.sse import HEADERS, HEARTBEAT_S, principal_of, until_gone, write
 
 if TYPE_CHECKING:
     from hub.app import HubApp
@@ -40,7 +40,7 @@ class _Attend:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            principal, token = await token_of(self._hub, request)
+            principal = await principal_of(self._hub, request)
             reach = _REACHES.get(request.query_params.get("reach", "poll"))
             if reach is None:
                 raise Invalid(f"'reach' is one of {', '.join(_REACHES)}")
@@ -50,16 +50,16 @@ class _Attend:
             return
         try:
             with self._hub.dispatch.presence.connected(principal.agent, reach):
-                await self._run(principal, token, receive, send)
+                await self._run(principal, receive, send)
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)
             self._hub.dispatch.presence.gone(principal.agent)
 
-    async def _run(self, principal: Principal, token: str, receive: Receive, send: Send) -> None:
+    async def _run(self, principal: Principal, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await until_gone(receive, self._pump(principal, token, send))
+        await until_gone(receive, self._pump(principal, send))
 
-    async def _pump(self, principal: Principal, token: str, send: Send) -> None:
+    async def _pump(self, principal: Principal, send: Send) -> None:
         dispatch = self._hub.dispatch
         try:
             while not dispatch.draining.is_set():
@@ -68,9 +68,11 @@ class _Attend:
                 count = await dispatch.run(principal, CountUnread(), limited=False)
                 await write(send, b"event: wake\ndata: " + orjson.dumps(count.model_dump()) + b"\n\n")
                 while not await dispatch.tails.wait([-principal.agent, HUB, *loud], stamp, HEARTBEAT_S):
+                    await self._hub.authenticator.still(principal)
                     await write(send, b": still here\n\n")
-                if token:
-                    await self._hub.authenticator.authenticate(token)
-            await send({"type": "http.response.body", "body": b""})
-        except (HubError, TimeoutError):
+                await self._hub.authenticator.still(principal)
+        except HubError:
+            pass  # no longer allowed: the stream ends
+        except TimeoutError:
             return
+        await send({"type": "http.response.body", "body": b""})

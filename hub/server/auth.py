@@ -35,13 +35,28 @@ class Authenticator:
         self._dispatch = dispatch
         self._monotonic = monotonic
         self._cache: dict[str, TokenRow] = {}
+        self._living: dict[str, TokenRow] = {}  # by id, for connections that stay open
         self._tickets: dict[str, tuple[Principal, float]] = {}
         self._codes: dict[str, tuple[Principal, float]] = {}
         dispatch.on_hub_growth.append(self.changed)
+        dispatch.still_allowed = self.still
 
     def changed(self) -> None:
         """Agents or tokens changed: forget what is cached."""
         self._cache.clear()
+        self._living.clear()
+
+    async def still(self, principal: Principal) -> Principal:
+        """The principal as it is now, for whoever it let in earlier. Raises Unauthorized when its token ended."""
+        if not (token := principal.token):
+            return principal  # the hub itself
+        if (row := self._living.get(token)) is None:
+            row = await self._dispatch.store.read(lambda tx: load_token(tx, from_base32(token), token))
+            if row is not None and len(self._living) < _MOST_CACHED:
+                self._living[token] = row
+        if row is None or not self._alive(row):
+            raise Unauthorized("the token of this connection was revoked or has expired; get a new one")
+        return row.principal
 
     async def authenticate(self, token: str | None, address: str = "") -> Principal:
         """The principal of a token. Raises Unauthorized, or RateLimited after many wrong tokens from one address."""
@@ -83,9 +98,10 @@ class Authenticator:
         """A 30-second single-use stand-in for the token, for URLs of pages (SSE, WebSocket, downloads)."""
         return self._put(self._tickets, principal, TICKET_S)
 
-    def redeem(self, ticket: str) -> Principal:
+    async def redeem(self, ticket: str) -> Principal:
         """The ticket's principal, once. Raises Unauthorized."""
-        return self._take(self._tickets, ticket, "this ticket was used or is older than 30 s; get a new one")
+        found = self._take(self._tickets, ticket, "this ticket was used or is older than 30 s; get a new one")
+        return await self.still(found)
 
     def login_code(self, principal: Principal) -> str:
         """A 5-minute single-use code for the fragment of a page's link."""
@@ -94,9 +110,8 @@ class Authenticator:
     async def log_in(self, code: str, address: str = "") -> str:
         """Exchange a login code for a token that the page keeps in memory (12 h)."""
         try:
-            principal = self._take(
-                self._codes, code, "this link was used or is older than 5 min; run `mcp-bridge open`"
-            )
+            found = self._take(self._codes, code, "this link was used or is older than 5 min; run `mcp-bridge open`")
+            principal = await self.still(found)
         except Unauthorized:
             self._count_wrong(address)
             raise

@@ -74,6 +74,7 @@ class Dispatch:
         self._offers: dict[tuple[int, int], int] = {}
         self._offer_task: asyncio.Task[None] | None = None
         self.on_hub_growth: list[Callable[[], None]] = []
+        self.still_allowed: Callable[[Principal], Awaitable[Principal]] = _trusted
         store.on_growth = self._grown
 
     def _grown(self, growth: Sequence[Growth]) -> None:
@@ -181,7 +182,7 @@ class Dispatch:
         """Try whenever what it watches has grown, until there is something, or it belongs into another line."""
         place = last.call.line
         while (left := deadline - time.monotonic()) > 0 and not self.draining.is_set():
-            await self.tails.wait(last.call.watched, last.stamp, left)
+            await self._wait(last.call.principal, last.call.watched, last.stamp, left)
             last = await attempt()
             if last.result.settled() or last.call.line != place:
                 break
@@ -294,9 +295,19 @@ class Dispatch:
                     left = deadline - time.monotonic()
                     if result.settled() or left <= 0 or self.draining.is_set():
                         return result
-                    await self.tails.wait(call.watched, stamp, left)
+                    await self._wait(principal, call.watched, stamp, left)
         finally:
             self.limits.close("waits", principal.agent)
+
+    async def _wait(self, principal: Principal, topics: Sequence[int], stamp: int, timeout_s: float) -> None:
+        """Until a topic grows or time is over. Raises Unauthorized when the principal's token ends meanwhile."""
+        until = time.monotonic() + timeout_s
+        while await self.tails.wait([*topics, HUB], stamp, until - time.monotonic()):
+            if self.tails.grown_since((HUB,), stamp):
+                await self.still_allowed(principal)
+            if self.tails.grown_since(topics, stamp):
+                return
+            stamp = self.tails.stamp
 
     async def acknowledge(self, principal: Principal, cursor: str) -> None:
         """Durably acknowledge everything up to `cursor` for the principal."""
@@ -352,6 +363,11 @@ def _refusal(result: Result | Exception) -> Result | HubError:
         log.error("an operation of a batch failed in an unexpected way", exc_info=result)
         return InternalError("the hub failed unexpectedly; its log has the reason")
     return result
+
+
+async def _trusted(principal: Principal) -> Principal:
+    """Before there are tokens everybody is who they were."""
+    return principal
 
 
 def _repeated(tx: Tx, call: Call, operation: AnyOperation, kept: Kept) -> Result:

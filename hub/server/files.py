@@ -35,7 +35,7 @@ from hub.log.idempotency import is_kept
 from hub.server.answers import JSON, send_bytes, send_problem
 from hub.server.parse import build
 from hub.server.security import Receive, Scope, Send
-from hub.server.sse import token_of
+from hub.server.sse import principal_of
 from hub.storage.blobs import CHUNK_BYTES, BlobStore, FileLimits, too_large
 from hub.storage.interface import Tx
 
@@ -196,7 +196,7 @@ class _Content:
         try:
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed("only GET and HEAD are possible here", allow="GET, HEAD")
-            principal, _token = await token_of(self._hub, request)
+            principal = await principal_of(self._hub, request)
             shared, place = await self._find(request, principal)
             file = self._hub.dispatch.service(BlobStore).open(place)
         except HubError as error:

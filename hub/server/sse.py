@@ -13,6 +13,7 @@ from starlette.routing import Route
 from hub.core.access import Principal
 from hub.core.cursor import decode
 from hub.core.errors import HubError, MethodNotAllowed
+from hub.log.log import HUB
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
 from hub.server.security import Receive, Scope, Send
@@ -34,13 +35,31 @@ def routes(hub: HubApp) -> list[Route]:
     return [Route("/v1/stream", _Stream(hub))]
 
 
-async def token_of(hub: HubApp, request: Request) -> tuple[Principal, str]:
-    """Principal and token (empty for a page's ticket)."""
+async def principal_of(hub: HubApp, request: Request) -> Principal:
+    """The principal of the request's token, or of a page's ticket."""
     if ticket := request.query_params.get("ticket"):
-        return hub.authenticator.redeem(ticket), ""
-    token = bearer(request.headers.get("authorization"))
+        return await hub.authenticator.redeem(ticket)
     address = request.client.host if request.client else ""
-    return await hub.authenticator.authenticate(token, address), token or ""
+    return await hub.authenticator.authenticate(bearer(request.headers.get("authorization")), address)
+
+
+class Allowance:
+    """Notices that agents, tokens or memberships changed, so that an open connection asks whether it still may."""
+
+    def __init__(self, hub: HubApp, principal: Principal) -> None:
+        self._hub = hub
+        self._topics = (-principal.agent, HUB)
+        self._looked = 0
+        self.principal = principal
+
+    def due(self) -> bool:
+        """Whether `renew` should be called: at the start, and after every change, however busy the rooms are."""
+        return bool(self._hub.dispatch.tails.grown_since(self._topics, self._looked))
+
+    async def renew(self) -> None:
+        """Raises Unauthorized when the token was revoked or has expired."""
+        self._looked = self._hub.dispatch.tails.stamp
+        self.principal = await self._hub.authenticator.still(self.principal)
 
 
 class _Stream:
@@ -54,7 +73,7 @@ class _Stream:
         try:
             if request.method != "GET":
                 raise MethodNotAllowed("only GET is possible here", allow="GET")
-            principal, token = await token_of(self._hub, request)
+            principal = await principal_of(self._hub, request)
             principal.need("room:read")
             subscription = await self._subscribe(request, principal)
             self._hub.dispatch.limits.open("sockets", principal.agent)
@@ -63,7 +82,7 @@ class _Stream:
             return
         try:
             with self._hub.dispatch.presence.connected(principal.agent, "stream"):
-                await self._run(subscription, token, receive, send)
+                await self._run(subscription, Allowance(self._hub, principal), receive, send)
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)
 
@@ -74,32 +93,32 @@ class _Stream:
         await subscription.follow(names.split(",") if names else None, decode(cursor))
         return subscription
 
-    async def _run(self, subscription: Subscription, token: str, receive: Receive, send: Send) -> None:
+    async def _run(self, subscription: Subscription, allowance: Allowance, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await write(send, b": connected\n\n")
-        await until_gone(receive, self._pump(subscription, token, send))
+        await until_gone(receive, self._pump(subscription, allowance, send))
 
-    async def _pump(self, subscription: Subscription, token: str, send: Send) -> None:
+    async def _pump(self, subscription: Subscription, allowance: Allowance, send: Send) -> None:
         tails, draining = self._hub.dispatch.tails, self._hub.dispatch.draining
         try:
             while not draining.is_set():
+                if allowance.due():
+                    await self._check(subscription, allowance)
                 stamp = tails.stamp
                 if batch := await subscription.next():
                     await write(send, batch.shape("sse", sse))
-                    continue
-                topics = subscription.topics
-                if not await tails.wait(topics, stamp, HEARTBEAT_S):
+                elif not await tails.wait(subscription.topics, stamp, HEARTBEAT_S):
+                    await allowance.renew()  # it may have expired
                     await write(send, b": still here\n\n")
-                elif tails.grown_since(topics[-2:], stamp):
-                    await self._check(subscription, token)
-            await send({"type": "http.response.body", "body": b""})
-        except (HubError, TimeoutError):
+        except HubError:
+            pass  # no longer allowed: the stream ends
+        except TimeoutError:
             return
+        await send({"type": "http.response.body", "body": b""})
 
-    async def _check(self, subscription: Subscription, token: str) -> None:
+    async def _check(self, subscription: Subscription, allowance: Allowance) -> None:
         """Agents, tokens or memberships changed: is this reader still allowed, and where?"""
-        if token:
-            await self._hub.authenticator.authenticate(token)
+        await allowance.renew()
         await subscription.refresh()
 
 

@@ -20,6 +20,7 @@ from hub.server.auth import bearer
 from hub.server.batch import Batches
 from hub.server.parse import build
 from hub.server.security import Receive, Scope, Send
+from hub.server.sse import Allowance
 from hub.server.strict_json import parse_object
 from hub.server.subscription import Batch, Subscription
 
@@ -56,7 +57,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            principal, token = await self._who(scope, headers)
+            principal = await self._who(scope, headers)
             self._hub.dispatch.limits.open("sockets", principal.agent)
         except HubError as error:
             await send_problem(error, scope, receive, send)
@@ -66,28 +67,28 @@ class _Endpoint:
             await receive()  # websocket.connect
             await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in offered else None})
             with self._hub.dispatch.presence.connected(principal.agent, "stream"):
-                await _Connection(self._hub, receive, send, principal, token).run()
+                await _Connection(self._hub, receive, send, principal).run()
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)
 
-    async def _who(self, scope: Scope, headers: Mapping[str, str]) -> tuple[Principal, str]:
+    async def _who(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
         query = dict(part.partition("=")[::2] for part in scope["query_string"].decode("latin-1").split("&"))
         if ticket := query.get("ticket"):
-            return self._hub.authenticator.redeem(ticket), ""
+            return await self._hub.authenticator.redeem(ticket)
         token = bearer(headers.get("authorization")) or offered_token(headers.get("sec-websocket-protocol"))
         client = scope.get("client")
-        return await self._hub.authenticator.authenticate(token, client[0] if client else ""), token or ""
+        return await self._hub.authenticator.authenticate(token, client[0] if client else "")
 
 
 class _Connection:
     """One socket: reads operations, runs them side by side, writes answers and events in order of completion."""
 
-    def __init__(self, hub: HubApp, receive: Receive, send: Send, principal: Principal, token: str) -> None:
+    def __init__(self, hub: HubApp, receive: Receive, send: Send, principal: Principal) -> None:
         self._hub = hub
         self._receive = receive
         self._send = send
         self._principal = principal
-        self._token = token
+        self._allowance = Allowance(hub, principal)
         self._subscription = Subscription(hub.dispatch, principal)
         self._batched = False
         self._subscribed = asyncio.Event()
@@ -195,21 +196,21 @@ class _Connection:
         tails, draining = self._hub.dispatch.tails, self._hub.dispatch.draining
         try:
             while not draining.is_set():
+                if self._allowance.due():
+                    await self._check()
                 stamp = tails.stamp
                 if self._subscribed.is_set() and (batch := await self._subscription.next()):
                     for part in batch.shape(*(_BATCHED if self._batched else _SINGLE)):
                         await self._write_text(part)
                     continue
-                topics = self._subscription.topics
-                await tails.wait(topics, stamp, HEARTBEAT_S)
-                if tails.grown_since(topics[-2:], stamp):
-                    await self._check()
+                if not await tails.wait(self._subscription.topics, stamp, HEARTBEAT_S):
+                    await self._allowance.renew()  # it may have expired
         except HubError:
             self._close = _POLICY
 
     async def _check(self) -> None:
-        if self._token:
-            self._principal = await self._hub.authenticator.authenticate(self._token)
+        await self._allowance.renew()
+        self._principal = self._allowance.principal
         if self._subscribed.is_set():
             await self._subscription.refresh()
 

@@ -10,6 +10,7 @@ MESSAGES: Final = "tests/features/messages/test_messages.py"
 HTTP: Final = "tests/server/test_http.py"
 STREAMS: Final = "tests/server/test_streams.py"
 ROOMS: Final = "tests/kernel/test_rooms.py"
+REVOKING: Final = "tests/mcp/test_revoking.py"
 
 CLAIMS: Final = [
     Claim(
@@ -210,6 +211,32 @@ CLAIMS: Final = [
             '    tx.remember(("agent id", body.name), None)\n',
             "    pass\n",
             f"{ROOMS}::test_a_re_registered_name_inherits_nothing",
+        ),
+    ),
+    Claim(
+        "revoking",
+        "Revoking a token ends what is open with it within 2 s: SSE, WebSocket, attendance, waiting calls, both MCP eras.",
+        (
+            f"{REVOKING}::test_revoking_a_token_ends_what_is_open_with_it",
+            f"{REVOKING}::test_a_ticket_of_a_revoked_token_opens_nothing",
+            f"{REVOKING}::test_other_tokens_of_the_agent_go_on",
+        ),
+        Mutant(
+            "mcp_bridge/mount.py",
+            "            task.cancel()\n\n\nasync def _end(",
+            "            pass\n\n\nasync def _end(",
+            f"{REVOKING}::test_revoking_a_token_ends_what_is_open_with_it",
+        ),
+    ),
+    Claim(
+        "revoking-busy",
+        "A revoked token's stream ends also while its rooms are so busy that it never waits.",
+        (f"{REVOKING}::test_revoking_a_token_ends_what_is_open_with_it",),
+        Mutant(
+            "hub/server/sse.py",
+            "                if allowance.due():\n",
+            "                if False:\n",
+            f"{REVOKING}::test_revoking_a_token_ends_what_is_open_with_it",
         ),
     ),
     Claim(
