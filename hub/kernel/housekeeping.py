@@ -16,7 +16,7 @@ from hub.kernel.messages.contract import DeliveryFailed
 from hub.kernel.messages.project import EXPIRED, GONE, edits_of, mark
 from hub.kernel.rooms.project import load_room
 from hub.log.idempotency import forget_old
-from hub.log.log import agent_name, append, blank
+from hub.log.log import agent_name, append, blank, hold, load_stream
 from hub.log.retention import over_limit, trim
 from hub.storage.interface import Tx
 
@@ -25,22 +25,35 @@ BATCH: Final = 200
 
 def expire_messages(tx: Tx, call: Call) -> bool:
     """Blank texts whose time is over, in their event and its edits; readers hid them from that moment already."""
-    rows = tx.rows(
-        "select log, seq from message where expires_at <= :now and flags & :gone = 0 order by expires_at limit :most",
+    first = tx.row(
+        "select log from message where expires_at <= :now and flags & :gone = 0 order by expires_at limit 1",
+        now=call.now_ms,
+        gone=GONE,
+    )
+    if first is None:
+        return False
+    hold(tx, first[0])
+    for row in tx.rows(
+        "select log, seq from message where log = :log and expires_at <= :now and flags & :gone = 0 limit :most",
+        log=first[0],
         now=call.now_ms,
         gone=GONE,
         most=BATCH,
-    )
-    for row in rows:
+    ):
         blank(tx, row[0], [row[1], *edits_of(tx, row[0], row[1])], "expired")
         mark(tx, row[0], row[1], EXPIRED)
-    return len(rows) == BATCH
+    return True
 
 
 def redeliver(tx: Tx, call: Call) -> bool:
-    """Offer again what needs an acknowledgement; past its deadline tell the sender once."""
+    """Offer again what needs an acknowledgement; past its deadline tell the sender once. A room at a time."""
+    first = tx.row("select log from delivery where due_at <= :now order by due_at limit 1", now=call.now_ms)
+    if first is None:
+        return False
+    hold(tx, first[0])  # two hubs look at the same time: the second must see what the first did
     rows = tx.rows(
-        "select log, seq, agent, tries, expires_at from delivery where due_at <= :now order by due_at limit :most",
+        "select log, seq, agent, tries, expires_at from delivery where log = :log and due_at <= :now limit :most",
+        log=first[0],
         now=call.now_ms,
         most=BATCH,
     )
@@ -60,7 +73,7 @@ def redeliver(tx: Tx, call: Call) -> bool:
         tx.wake(-row[2])
     for (log, seq), agents in failed.items():
         _give_up(tx, call, log, seq, agents)
-    return len(rows) == BATCH
+    return True
 
 
 def _give_up(tx: Tx, call: Call, log: int, seq: int, agents: Sequence[int]) -> None:
@@ -86,11 +99,20 @@ def forget_keys(tx: Tx, call: Call) -> bool:
 def trim_rooms(tx: Tx, call: Call, tables: Sequence[str], by_event: Sequence[str]) -> bool:
     """One trimming step in every room that is over its retention."""
     more = False
-    for row in tx.rows("select log from room where settings like '%keep_%'"):
-        settings = load_room(tx, row[0]).settings
-        upto = over_limit(tx, row[0], call.now_ms, settings.keep_days, settings.keep_events, settings.keep_bytes)
-        more |= trim(tx, row[0], upto, tables, by_event) < upto
+    for row in tx.rows("select log from room where settings like '%keep_%' order by log"):
+        if _over(tx, call, row[0]) > load_stream(tx, row[0]).floor:
+            hold(tx, row[0])
+            for known in (("stream", row[0]), ("room", row[0])):
+                tx.forget(known)  # what was loaded before the lock
+            upto = _over(tx, call, row[0])
+            more |= trim(tx, row[0], upto, tables, by_event) < upto
     return more
+
+
+def _over(tx: Tx, call: Call, log: int) -> int:
+    """Up to which number the room's own retention lets events go."""
+    settings = load_room(tx, log).settings
+    return over_limit(tx, log, call.now_ms, settings.keep_days, settings.keep_events, settings.keep_bytes)
 
 
 def save_presence(tx: Tx, seen: Mapping[int, int]) -> None:

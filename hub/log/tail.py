@@ -186,6 +186,10 @@ class Tails:
             expiry.cancel()
             self._leave(topics, waiter)
 
+    def watched(self) -> list[int]:
+        """Streams and agents' topics that somebody waits on now; not those of signals."""
+        return [topic for topic in self._waiters if topic < SIGNALS]
+
     def waiting(self) -> int:
         """How many readers wait now, for streams or for what concerns an agent; the hub's own workers do not count."""
         readers = [waiters for topic, waiters in self._waiters.items() if abs(topic) < OWN_TOPICS]

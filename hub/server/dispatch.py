@@ -76,6 +76,7 @@ class Dispatch:
         self.on_hub_growth: list[Callable[[], None]] = []
         self.still_allowed: Callable[[Principal], Awaitable[Principal]] = _trusted
         store.on_growth = self._grown
+        store.watched = self.tails.watched
 
     def _grown(self, growth: Sequence[Growth]) -> None:
         self.tails.on_growth(growth)

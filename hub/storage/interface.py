@@ -6,7 +6,7 @@ subset of SQLite and PostgreSQL with `:name` parameters. Which statements run be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, Protocol, TypeVar
 
@@ -131,6 +131,7 @@ class Store(Protocol):
     """Transactions over rows; wake-ups after commit. One per hub process."""
 
     on_growth: Callable[[Sequence[Growth]], None]
+    watched: Callable[[], Iterable[int]]  # what somebody waits on: its growth by others must not be missed for long
     locking: bool  # whether `locks` matter: several writers can meet
 
     async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:

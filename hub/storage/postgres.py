@@ -1,9 +1,11 @@
 """PostgreSQL store behind the same interface: several hubs may write, so streams are locked row by row.
 
 Bodies are the same synchronous functions: each runs in a greenlet, and a statement inside it switches to the event
-loop, which awaits asyncpg and switches back. At most one transaction is in flight per lock and process, so a hot room
-batches itself; its first statement locks the stream rows in sorted order. Wake-ups travel over a side connection with
-NOTIFY outside the writing transaction, because NOTIFY inside would serialise every commit.
+loop, which awaits asyncpg and switches back. At most one transaction is in flight per lock and process: what arrives
+meanwhile for the same streams goes into the next one together, so a hot room commits in groups. Its first statement
+locks the stream rows in sorted order. Wake-ups travel over a side connection with NOTIFY outside the writing
+transaction, because NOTIFY inside would serialise every commit; a lost one costs a second or two, as the heads of
+streams that somebody waits on are looked at every second.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import lru_cache
 from typing import Any, Final, LiteralString, TypeVar, cast
@@ -38,6 +40,8 @@ DIALECT: Final = {
 _TRIES: Final = 8
 _RERUN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _CHANNEL: Final = "bridge_growth"
+_GROUP: Final = 64  # bodies of one transaction
+_LOOK_S: Final = 1.0
 _MARKS: Final = 150  # a mark of two 64-bit numbers is at most 45 characters
 _MIGRATE_LOCK: Final = 741_100
 _ABSENT: Final = object()
@@ -186,6 +190,24 @@ class _Tx:
         return cast("list[Row]", _wait(self._connection.fetch(text, *(storable(params[name]) for name in names))))
 
 
+class _Job:
+    """A body that waits for its turn, and who waits for it."""
+
+    __slots__ = ("body", "future")
+
+    def __init__(self, body: Callable[[Tx], Any], future: asyncio.Future[Any]) -> None:
+        self.body = body
+        self.future = future
+
+    def answer(self, answer: Any) -> None:
+        if self.future.done():
+            return
+        if isinstance(answer, Exception):
+            self.future.set_exception(answer)
+        else:
+            self.future.set_result(answer)
+
+
 class PostgresStore(Store):
     """A store in a PostgreSQL database, shared by any number of hubs."""
 
@@ -196,7 +218,11 @@ class PostgresStore(Store):
         self._connections = connections
         self._name = uuid.uuid4().hex
         self.on_growth = lambda growth: None
+        self.watched: Callable[[], Iterable[int]] = tuple
         self._locks: dict[int, asyncio.Lock] = {}
+        self._queues: dict[tuple[int, ...], list[_Job]] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._heads: dict[int, int] = {}
         self._closed = False
         self._running = 0
         self._untold: list[list[int]] = []
@@ -207,7 +233,7 @@ class PostgresStore(Store):
     async def open(self, migrations: Sequence[Migration]) -> None:
         try:
             self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=self._connections)
-            self._side = await asyncpg.connect(self._url)
+            self._side = await self._connect_side()
         except (OSError, asyncpg.PostgresError) as error:
             raise StoreError(f"PostgreSQL cannot be reached: {error}. Check BRIDGE_DATABASE_URL") from error
         try:
@@ -216,8 +242,7 @@ class PostgresStore(Store):
             await self._side.close()
             await self._pool.close()
             raise
-        await self._side.execute("set synchronous_commit = off")
-        await self._side.add_listener(_CHANNEL, self._heard)
+        self._looking = asyncio.create_task(self._look_after())
 
     async def _migrate(self, migrations: Sequence[Migration]) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -237,8 +262,8 @@ class PostgresStore(Store):
             return
         self._closed = True
         await self._idle.wait()
-        if self._telling is not None:
-            await self._telling
+        self._looking.cancel()
+        await asyncio.gather(self._looking, *([self._telling] if self._telling else []), return_exceptions=True)
         await self._side.close()
         await self._pool.close()
 
@@ -266,7 +291,7 @@ class PostgresStore(Store):
         self._running += 1
         self._idle.clear()
         try:
-            return await self._in_turn(body, sorted(set(locks)))
+            return await self._in_line(body, tuple(sorted(set(locks))))
         finally:
             self._running -= 1
             if not self._running:
@@ -278,16 +303,56 @@ class PostgresStore(Store):
 
         return await self.write(together, locks=locks)
 
-    async def _in_turn(self, body: Callable[[Tx], T], locks: Sequence[int]) -> T:
-        """One transaction per lock at a time in this process; the database orders it against other hubs."""
-        async with AsyncExitStack() as turns:  # a caller that gives up while waiting gives back what it holds
-            for lock in locks:
-                await turns.enter_async_context(self._locks.setdefault(lock, asyncio.Lock()))
+    async def _in_line(self, body: Callable[[Tx], T], locks: tuple[int, ...]) -> T:
+        """With others that wait for the same locks; without locks, at once and alone."""
+        if not locks:
             result, growth = await self._transaction(body, locks)
+            self._publish(growth)
+            return result
+        job = _Job(body, asyncio.get_running_loop().create_future())
+        if (waiting := self._queues.get(locks)) is not None:
+            waiting.append(job)
+        else:
+            self._queues[locks] = [job]
+            task = asyncio.create_task(self._serve(locks))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        return cast("T", await job.future)
+
+    async def _serve(self, locks: tuple[int, ...]) -> None:
+        """One transaction per lock at a time in this process; the database orders it against other hubs."""
+        waiting = self._queues[locks]
+        while waiting:
+            async with AsyncExitStack() as turns:
+                for lock in locks:
+                    await turns.enter_async_context(self._locks.setdefault(lock, asyncio.Lock()))
+                jobs = [job for job in waiting[:_GROUP] if not job.future.done()]  # some callers gave up
+                del waiting[:_GROUP]
+                answers = await self._run_together(jobs, locks) if jobs else []
+            for job, answer in zip(jobs, answers, strict=True):
+                job.answer(answer)
+        del self._queues[locks]
+
+    async def _run_together(self, jobs: Sequence[_Job], locks: tuple[int, ...]) -> list[Any]:
+        """What each of the jobs gave or raised; a failure of the transaction is everybody's."""
+
+        def together(tx: Tx) -> list[Any]:
+            return [cast("_Tx", tx).by_itself(job.body) for job in jobs]
+
+        def alone(tx: Tx) -> list[Any]:
+            return [jobs[0].body(tx)]
+
+        try:
+            results, growth = await self._transaction(alone if len(jobs) == 1 else together, locks)
+        except Exception as error:
+            return [error] * len(jobs)
+        self._publish(growth)
+        return results
+
+    def _publish(self, growth: Sequence[Growth]) -> None:
         if growth:
             self.on_growth(growth)
             self._tell(growth)
-        return result
 
     async def _transaction(self, body: Callable[[Tx], T], locks: Sequence[int]) -> tuple[T, tuple[Growth, ...]]:
         for attempt in range(_TRIES):
@@ -317,6 +382,37 @@ class PostgresStore(Store):
         raise Unavailable("too many hubs write to the same room; retry with the same idempotency key", retry_after_s=1)
 
     # --- wake-ups between hubs --------------------------------------------------------------------------------
+
+    async def _connect_side(self) -> Any:
+        side = await asyncpg.connect(self._url)
+        await side.execute("set synchronous_commit = off")
+        await side.add_listener(_CHANNEL, self._heard)
+        return side
+
+    async def _look_after(self) -> None:
+        """Keep the side connection, also over a restart of the database, and look for growth it did not tell of."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                if self._side.is_closed():
+                    self._side = await self._connect_side()
+                    log.warning("the connection for wake-ups is back")
+                    self.on_growth([Growth(topic, 0) for topic in self.watched() if topic < 0])
+                await self._look_at_heads()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("the database does not answer yet: %s", error)
+
+    async def _look_at_heads(self) -> None:
+        """Publish the growth of streams somebody waits on, if nobody told of it."""
+        streams = [topic for topic in self.watched() if topic > 0]
+        if not streams:
+            return
+        found = await self._pool.fetch("select id, head from log where id = any($1::bigint[])", streams)
+        heads = {row[0]: row[1] for row in found}
+        grown = [Growth(stream, head) for stream, head in heads.items() if head > self._heads.get(stream, head)]
+        self._heads = heads
+        if grown:
+            self.on_growth(grown)
 
     def _tell(self, growth: Sequence[Growth]) -> None:
         """Tell other hubs soon. One task speaks on the side connection: it can do one thing at a time."""

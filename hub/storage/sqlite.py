@@ -298,6 +298,7 @@ class SqliteStore(Store):
         self._synchronous = synchronous
         self._lock = DirectoryLock(directory)
         self.on_growth = lambda growth: None
+        self.watched = tuple  # nobody else writes
         self._memo = _Memo()
         self._waiting: list[_Job] = []
         self._down: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from hub.client import LocalCaller
@@ -22,6 +23,7 @@ from hub.kernel.files.collect import forget_unneeded
 from hub.kernel.files.contract import RoomFull
 from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
+from hub.server.timers import Clockwork
 from hub.storage.blobs import BlobStore
 from hub.storage.postgres import PostgresStore
 from tests.features.files import test_files as files
@@ -33,7 +35,7 @@ from tests.features.routing import test_routing
 from tests.features.runs import test_runs as runs
 from tests.log.test_rebuild import random_history, same_after_rebuild
 from tests.storage.test_conformance import fresh_database
-from tests.support.hubs import TestHub, running_hub
+from tests.support.hubs import Clock, TestHub, running_hub
 from tests.support.postgres import postgres_server
 from tests.support.waiting import eventually
 
@@ -250,3 +252,109 @@ async def test_two_hubs_share_the_limits_of_runs_and_each_run_has_one_end(tmp_pa
             await local.call(CancelRun(room="lab", run=run.id))
             await runs.outcome(local, run)
         assert sorted(await runs.finals(local)) == sorted(run.id for run in started)
+
+
+async def test_many_writes_to_one_room_share_transactions(tmp_path: Path, server: str) -> None:
+    store = PostgresStore(await fresh_database(server))
+    async with running_hub(tmp_path, store=store) as hub:
+        ada = await hub.agent("ada")
+        await ada.call(CreateRoom(room="build"))
+        transactions = 0
+        single = store._transaction
+
+        async def counted(*given: Any) -> Any:
+            nonlocal transactions
+            transactions += 1
+            return await single(*given)
+
+        store._transaction = counted  # type: ignore[method-assign, assignment]
+        sent = await asyncio.gather(
+            *(
+                ada.call(PostMessage(room="build", text=str(i), to=("nobody",) if i % 10 == 7 else ()))
+                for i in range(60)
+            ),
+            return_exceptions=True,
+        )
+        assert transactions < 20
+        refused = [i for i, answer in enumerate(sent) if isinstance(answer, BaseException)]
+        assert refused == [7, 17, 27, 37, 47, 57], "each is refused by itself"
+        events = (await ada.call(ReadEvents(room="build", limit=1000))).items
+        assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+        assert sum(e["type"] == "message.posted" for e in events) == 54
+
+
+async def wakes(sender: Any, reader: Any, text: str) -> None:
+    """What is sent at one hub reaches who waits at the other, soon."""
+    cursor = (await reader.call(ReadInbox())).cursor
+    waiting = asyncio.create_task(reader.call(PollInbox(ack=cursor, wait_s=30)))
+    await asyncio.wait({waiting}, timeout=1.2)
+    await sender.call(PostMessage(room="build", text=text))
+    async with asyncio.timeout(6):
+        assert [m.text for m in (await waiting).messages] == [text]
+
+
+async def test_readers_elsewhere_wake_after_the_database_dropped_every_connection(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    async with (
+        running_hub(tmp_path / "a", store=PostgresStore(url)) as first,
+        running_hub(tmp_path / "b", store=PostgresStore(url)) as second,
+    ):
+        ada, _ben = await first.agent("ada"), await first.agent("ben")
+        await ada.call(CreateRoom(room="build", open_to="all"))
+        ben = LocalCaller(second.app.dispatch, await second.app.authenticator.authenticate(first.tokens["ben"]))
+        await ben.call(JoinRoom(room="build"))
+        sides = [hub.app.store._side for hub in (first, second)]  # type: ignore[attr-defined]
+        admin = await asyncpg.connect(server)
+        await admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1",
+            url.split("@/")[1].split("?")[0],
+        )
+        await admin.close()
+        stores: list[Any] = [first.app.store, second.app.store]
+        await eventually(
+            lambda: all(
+                store._side is not old and not store._side.is_closed() for store, old in zip(stores, sides, strict=True)
+            ),
+            what="both listen again",
+        )
+        await wakes(ada, ben, "listening again")
+
+
+async def test_a_reader_elsewhere_wakes_although_the_wake_up_was_lost(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    deaf = PostgresStore(url)
+    deaf._tell = lambda growth: None  # type: ignore[method-assign]
+    async with (
+        running_hub(tmp_path / "a", store=deaf) as first,
+        running_hub(tmp_path / "b", store=PostgresStore(url)) as second,
+    ):
+        ada, _ben = await first.agent("ada"), await first.agent("ben")
+        await ada.call(CreateRoom(room="build", open_to="all"))
+        ben = LocalCaller(second.app.dispatch, await second.app.authenticator.authenticate(first.tokens["ben"]))
+        await ben.call(JoinRoom(room="build"))
+        await wakes(ada, ben, "one")
+        await wakes(ada, ben, "two")
+
+
+async def test_two_hubs_report_an_unseen_message_once(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    clock = Clock()
+    async with (
+        running_hub(tmp_path / "a", store=PostgresStore(url), clock=clock) as first,
+        running_hub(tmp_path / "b", store=PostgresStore(url), clock=clock) as second,
+    ):
+        ada, ben = await first.agent("ada", "code"), await first.agent("ben", "code")
+        for number in range(4):
+            await ada.call(CreateRoom(room=f"r{number}", open_to="all"))
+            await ben.call(JoinRoom(room=f"r{number}"))
+            for text in "abc":
+                await ada.call(PostMessage(room=f"r{number}", text=text, to=("ben",), needs_ack=True, ttl_s=3600))
+        clock.advance(5000)
+        hubs = (first, second)
+        await asyncio.gather(*(hub.app.dispatch.service(Clockwork).run_due() for hub in hubs))
+        for number in range(4):
+            events = (await ada.call(ReadEvents(room=f"r{number}", limit=100))).items
+            assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+            reported = sorted(e["data"]["message"] for e in events if e["type"] == "delivery.failed")
+            assert len(reported) == len(set(reported)) == 3
+            assert [e["tombstone"] for e in events if e["type"] == "message.posted"] == ["expired"] * 3
