@@ -6,9 +6,11 @@ Each step looks before it acts. Whatever is not as expected ends the sequence be
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final
 
+from desktop_agent.attachments import Litter
 from desktop_agent.clipboard import Clipboard, Guard, guarded
 from desktop_agent.control import Halt, Pace, Stopped, Watch
 from desktop_agent.detect import Stillness
@@ -16,7 +18,7 @@ from desktop_agent.journal import Journal
 from desktop_agent.markdown import markdown
 from desktop_agent.profile import Profile, Spot
 from desktop_agent.tag import answer
-from desktop_agent.window import Desktop, Hitch, NoWindow, Point, Window, find
+from desktop_agent.window import Desktop, Hitch, NoWindow, Point, Refused, Window, find
 
 _LOOK_S: Final = 0.25
 _STEP_S: Final = 0.03
@@ -25,6 +27,9 @@ _COPY_WITHIN_S: Final = 0.6
 _LONG_COPY_WITHIN_S: Final = 3.0
 _PASTE_SETTLES_S: Final = (0.25, 0.75, 2.0)
 _QUIET_S: Final = 1.0
+_AS_IT_IS_S: Final = 1.5  # long enough to see every picture of a caret or spinner
+_FILE_SHOWN_WITHIN_S: Final = 10.0
+_UPLOAD_WITHIN_S: Final = 120.0
 _FIRST_RETRY_S: Final = 3.0
 _LAST_RETRY_S: Final = 30.0
 
@@ -33,7 +38,14 @@ class Driver:
     """One chat window. Only one driver may act at a time; the caller keeps that order."""
 
     def __init__(
-        self, desktop: Desktop, clipboard: Clipboard, profile: Profile, watch: Watch, pace: Pace, journal: Journal
+        self,
+        desktop: Desktop,
+        clipboard: Clipboard,
+        profile: Profile,
+        watch: Watch,
+        pace: Pace,
+        journal: Journal,
+        litter: Litter,
     ) -> None:
         self._desktop = desktop
         self._clipboard = clipboard
@@ -42,23 +54,33 @@ class Driver:
         self._pace = pace
         self._journal = journal
         self._left_behind = ""
+        self._attached: tuple[str, int | str] | None = None
+        self.litter = litter
 
-    async def send(self, prompt: str, submit: Callable[[], Awaitable[None]]) -> None:
-        """Type the prompt, check it, call `submit`, press the send key. Returns only when it was pressed.
+    async def send(self, prompt: str, submit: Callable[[], Awaitable[None]], files: tuple[Path, ...] = ()) -> None:
+        """Attach the files, type the prompt, check it, call `submit`, press the send key. Returns only when pressed.
 
-        Raises Halt, Stopped, NoWindow, or what `submit` raised: then it was not pressed.
+        Raises Halt, Stopped, NoWindow, Refused, or what `submit` raised: then it was not pressed.
         """
+        if files and self._profile.files == "none":
+            raise Refused("its profile says that this window takes no files")
         await self._watch.clear()
         window, before = find(self._desktop, self._profile.title), self._place()
+        there = self._attached == (prompt, window.id)
+        if self.litter.names() and not there:
+            raise Refused(f"files of an earlier question ({self.litter.names()}) may still be attached in the window")
         with guarded(self._clipboard, self._journal.note) as guard:
             await self._focus(window, self._profile.input)
+            if files and not there:
+                await self._attach(window, prompt, files, guard)
             await self._fill(window, prompt, guard)
             self._watch.check(window)
             await submit()
             self._watch.check(window)
             self._press(self._profile.send)
-            self._left_behind = ""
-        self._journal.note("typed", text=prompt)
+            self._left_behind, self._attached = "", None
+            self.litter.clear()
+        self._journal.note("typed", text=prompt, **({"files": _names(files)} if files else {}))
         self._return(window, before)
 
     async def read(self, tag: str) -> str | None:
@@ -104,7 +126,7 @@ class Driver:
             self._journal.note("waiting", why=str(error))
             return None
 
-    def steps(self, prompt: str) -> list[str]:
+    def steps(self, prompt: str, files: Sequence[str] = ()) -> list[str]:
         """What `send` would do now, step by step, without doing any of it."""
         window, profile = find(self._desktop, self._profile.title), self._profile
         at, there = profile.input.point(window.box), profile.transcript.point(window.box)
@@ -112,6 +134,7 @@ class Driver:
             f"bring window {window.title!r} ({window.box.width}×{window.box.height}) to the front",
             f"click its text box at {at.x},{at.y}",
             f"check that the box is empty: {profile.select_all}, {profile.copy_keys}",
+            *[f"paste the files {', '.join(files)} and see the window show them: {profile.paste}"][: len(files)],
             f"paste {len(prompt)} characters: {profile.paste}",
             f"copy them back and compare: {profile.select_all}, {profile.copy_keys}",
             "tell the hub that the prompt is about to be sent",
@@ -136,6 +159,56 @@ class Driver:
         self._desktop.click(at)
         self._watch.acted(at)
         self._watch.check(window)
+
+    async def _attach(self, window: Window, prompt: str, files: tuple[Path, ...], guard: Guard) -> None:
+        """Paste the files into the empty box and see the window show something for it. Raises Refused when it does not.
+
+        What is attached cannot be copied back, so this looks at the picture: something that was never there before
+        (a caret or spinner was), while the box has no text. A window that pastes the names as text takes no files.
+        """
+        await self._emptied(window, prompt, guard)
+        still = Stillness()
+        until_s = self._pace.now_s() + _AS_IT_IS_S
+        while self._pace.now_s() < until_s:
+            self._look(still)
+            await self._pace.pause(_STEP_S)
+        self._clipboard.put_files(guard.note_files(files))
+        self._watch.check(window)
+        if self._clipboard.files() != files:
+            raise Halt("another program changed the clipboard")
+        self.litter.put(files)
+        self._press_checked(window, self._profile.paste)
+        shown = await self._shown(window, still)
+        self._attached = (prompt, window.id) if shown else None  # from here on a new try need not paste them again
+        if (await self._copy_all(window, guard, _COPY_WITHIN_S)).strip():
+            self._press_checked(window, self._profile.select_all)
+            self._press_checked(window, self._profile.erase)
+            self._attached = None
+            self.litter.clear()
+            raise Refused('this window pastes the names of files as text; write files = "none" into its profile')
+        if not shown:
+            raise Refused(f"the window showed nothing for the pasted files ({_names(files)})")
+
+    async def _emptied(self, window: Window, prompt: str, guard: Guard) -> None:
+        """Take what we left in the box ourselves out of it. Raises Halt for anything else."""
+        there = await self._copy_all(window, guard, _COPY_WITHIN_S)
+        if not there.strip():
+            return
+        if not same(there, prompt) and not same(there, self._left_behind):
+            raise Halt("the text box is not empty: there is a draft, or the profile's input point is elsewhere")
+        self._press_checked(window, self._profile.select_all)
+        self._press_checked(window, self._profile.erase)
+
+    async def _shown(self, window: Window, still: Stillness) -> bool:
+        """Whether something new appears; returns when it has been still for as long as an upload takes."""
+        began_s, shown = self._pace.now_s(), False
+        while (now_s := self._pace.now_s()) < began_s + (_UPLOAD_WITHIN_S if shown else _FILE_SHOWN_WITHIN_S):
+            await self._pace.pause(_STEP_S)
+            self._watch.check(window)
+            shown = self._look(still) or shown
+            if shown and still.quiet_s(now_s) >= max(_QUIET_S, self._profile.upload_s):
+                break
+        return shown
 
     async def _fill(self, window: Window, prompt: str, guard: Guard) -> None:
         """Put the prompt into the empty box and read it back. Raises Halt when the box was or is something else."""
@@ -206,6 +279,10 @@ class Driver:
         if front is not None and front.id != window.id:
             self._desktop.activate(front)
         self._watch.acted()
+
+
+def _names(files: tuple[Path, ...]) -> str:
+    return ", ".join(path.name for path in files)
 
 
 def same(copied: str, pasted: str) -> bool:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -53,6 +53,8 @@ class Profile(Model):
     paste: str = "mod+v"
     send: str = "enter"
     erase: str = "delete"
+    files: Literal["paste", "none"] = Field(default="paste", description="Whether files can be pasted into it.")
+    upload_s: float = Field(default=1.5, ge=0, le=600, description="How long to wait after a pasted file is shown.")
 
     @field_validator("title")
     @classmethod
@@ -102,7 +104,7 @@ def parse(name: str, text: str, source: str) -> Profile:
 def dump(profile: Profile) -> str:
     """The profile as TOML that `parse` reads back."""
     keys = profile.model_dump(by_alias=True, exclude={"name", "input", "transcript"})
-    lines = [f"{name} = {_quoted(value)}" for name, value in keys.items()]
+    lines = [f"{name} = {_quoted(value) if isinstance(value, str) else value}" for name, value in keys.items()]
     return "\n".join([*lines, f"input = {_spot(profile.input)}", f"transcript = {_spot(profile.transcript)}", ""])
 
 

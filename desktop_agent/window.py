@@ -54,6 +54,10 @@ class Hitch(Exception):
     """Something at the desktop is not as it must be. Nothing was sent; trying again later is safe."""
 
 
+class Refused(Hitch):
+    """Nothing was sent, and trying again would not help."""
+
+
 class NoWindow(Hitch):
     """The window is not there (or not the only one); the message says what to do."""
 

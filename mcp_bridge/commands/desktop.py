@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ import click
 
 from desktop_agent import profile as profiles
 from desktop_agent.assist import Assistant, Person
+from desktop_agent.attachments import Attachments, Litter
 from desktop_agent.backends import open_desktop
 from desktop_agent.calibrate import calibrate as point
 from desktop_agent.clipboard import SystemClipboard
@@ -24,7 +25,7 @@ from desktop_agent.driver import Driver
 from desktop_agent.indicator import Indicator
 from desktop_agent.jobs import LeasedJobs, Outbox
 from desktop_agent.journal import FileJournal
-from desktop_agent.loop import Limits, Worker, serve
+from desktop_agent.loop import Agrees, Limits, Worker, serve
 from desktop_agent.profile import Profile, ProfileError
 from desktop_agent.tag import prompt, tag_of
 from desktop_agent.window import Desktop, Hitch, NoDesktop
@@ -34,6 +35,7 @@ from hub.core.errors import NameTaken
 from hub.core.visible import visible
 from hub.features.jobs.contract import Leased
 from hub.kernel.agents.contract import GetMe, RegisterAgent
+from hub.kernel.files.contract import SharedFile
 from hub.kernel.rooms.contract import JoinRoom
 from hub.settings import default_home
 from mcp_bridge.commands.common import with_client
@@ -72,8 +74,8 @@ async def assist(client: HubClient, room: str | None, give_up_s: float, once: bo
         await client.call(JoinRoom(room=room))
     clipboard = SystemClipboard()
     jobs = LeasedJobs(client, Outbox(folder() / "outbox" / me.name), note=click.echo)
-    agrees = asking("Put it on the clipboard, in place of what is there?")
-    assistant = Assistant(jobs, clipboard, Person(agrees, click.echo), _PACE, give_up_s)
+    person = Person(asking("Put it on the clipboard, in place of what is there?"), click.echo, attesting())
+    assistant = Assistant(jobs, clipboard, person, _PACE, give_up_s, Attachments(client, folder() / "files" / me.name))
     try:
         clipboard.read()
         await _offer(client, assistant, once)
@@ -100,20 +102,34 @@ async def _offer(client: HubClient, assistant: Assistant, once: bool) -> None:
         listening.cancel()
 
 
-def asking(question: str) -> Callable[[Leased], Awaitable[bool]]:
-    """Ask the person at the terminal about each prompt, one at a time, without holding up anything else."""
-    turn = asyncio.Lock()
+_TURN: Final = asyncio.Lock()
 
-    async def agrees(job: Leased) -> bool:
-        async with turn:
-            return await anyio.to_thread.run_sync(_confirm, job, question, abandon_on_cancel=True)
+
+def asking(question: str) -> Agrees:
+    """Ask the person at the terminal about each prompt, one at a time, without holding up anything else."""
+
+    async def agrees(job: Leased, files: Sequence[SharedFile]) -> bool:
+        async with _TURN:
+            return await anyio.to_thread.run_sync(_confirm, job, files, question, abandon_on_cancel=True)
 
     return agrees
 
 
-def _confirm(job: Leased, question: str) -> bool:
+def attesting() -> Callable[[str], Awaitable[bool]]:
+    """Ask the person at the terminal about something only they can see."""
+
+    async def attests(question: str) -> bool:
+        async with _TURN:
+            return await anyio.to_thread.run_sync(click.confirm, visible(question), abandon_on_cancel=True)
+
+    return attests
+
+
+def _confirm(job: Leased, files: Sequence[SharedFile], question: str) -> bool:
     text = job.question.text
     click.echo(f"\n{job.question.sender} in {job.room}:\n{visible(text)}\n")
+    for file in files:
+        click.echo(f"with the file {visible(file.name)} ({file.size_bytes:,} bytes, {file.media_type})")
     unseen = sum(not c.isprintable() and c not in "\n\t" for c in text)
     warning = f" It has {unseen} invisible characters." if unseen else ""
     return click.confirm(f"{question}{warning}")
@@ -165,10 +181,12 @@ async def _auto(
                 await client.call(JoinRoom(room=room))
             journal = FileJournal(folder() / "journal.jsonl", agent, _saying(agent, indicator))
             watch = Watch(machine, switch, _PACE)
-            driver = Driver(machine, SystemClipboard(), profile, watch, _PACE, journal)
+            litter = Litter(folder() / "attached" / agent)
+            driver = Driver(machine, SystemClipboard(), profile, watch, _PACE, journal, litter)
+            attachments = Attachments(client, folder() / "files" / agent)
             jobs = LeasedJobs(client, Outbox(folder() / "outbox" / agent), note=journal.note)
             secret = str(client.http.headers["authorization"])
-            worker = Worker(jobs, driver, journal, _PACE, rate, hands, agrees, secret, limits)
+            worker = Worker(jobs, driver, journal, _PACE, rate, hands, agrees, attesting(), attachments, secret, limits)
             tasks.append(_explain(worker) if dry_run else _serve(worker, client, once))
         click.echo("Waiting for questions; stop with Ctrl-C, or with the pointer in a corner of the screen.")
         await _together(tasks, indicator)
@@ -211,7 +229,8 @@ async def _explain(worker: Worker) -> None:
         click.echo("no question waits; ask one, then try again")
         return
     try:
-        steps = worker.driver.steps(prompt(job.question.text, tag_of(worker.secret, job.job)))
+        files = [visible(file.name) for file in await worker.attachments.listed(job)]
+        steps = worker.driver.steps(prompt(job.question.text, tag_of(worker.secret, job.job)), files)
         click.echo(f"{job.job} from {job.question.sender}:")
         for number, step in enumerate(steps, 1):
             click.echo(f"{number}. {step}")
@@ -228,7 +247,7 @@ def _saying(agent: str, indicator: Indicator | None) -> Callable[[str], None]:
     return say
 
 
-async def _always(job: Leased) -> bool:
+async def _always(job: Leased, files: Sequence[SharedFile]) -> bool:
     return True
 
 

@@ -27,6 +27,7 @@ from mcp_bridge.commands.common import json_option, show, with_client
 @click.option("--kind", type=click.Choice(["chat", "question", "answer"]), default="chat", show_default=True)
 @click.option("--intent", type=click.Choice(["request", "inform", "ack"]), default="inform", show_default=True)
 @click.option("--priority", type=click.Choice(["critical", "high", "normal", "low", "bulk"]), default="normal")
+@click.option("--file", "attachments", multiple=True, help="Attach a file of the room, by name or id (repeatable).")
 @click.option("--needs-ack", is_flag=True, help="Offer it again until each recipient has acknowledged it.")
 @click.option("--ttl-s", type=int, help="Blank the text after this many seconds.")
 @click.option("--key", help="Idempotency key: the same key sends once, however often you call.")

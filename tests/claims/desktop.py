@@ -8,6 +8,7 @@ from tests.claims.claim import Claim, Mutant
 
 ASSIST: Final = "tests/desktop_agent/test_assist.py"
 LOOP: Final = "tests/desktop_agent/test_loop.py"
+ATTACHMENTS: Final = "tests/desktop_agent/test_attachments.py"
 CLIPBOARD: Final = "tests/desktop_agent/test_clipboard.py"
 AUTO: Final = "tests/desktop_agent/test_auto.py"
 
@@ -39,8 +40,8 @@ CLAIMS: Final = [
         ),
         Mutant(
             "desktop_agent/loop.py",
-            "if not job.submitted:",
-            "if True:",
+            "if not job.submitted and",
+            "if True and",
             f"{LOOP}::test_a_later_process_never_types_again_but_finds_the_answer",
         ),
     ),
@@ -96,6 +97,23 @@ CLAIMS: Final = [
             "        await self.flush()\n        items",
             "        items",
             f"{LOOP}::test_an_answer_read_while_the_hub_is_away_goes_out_when_it_is_back_once",
+        ),
+    ),
+    Claim(
+        "desktop-files",
+        "Files of a question reach the window with it, attached once, or the asker is told why nothing was sent.",
+        (
+            f"{AUTO}::test_files_of_a_question_are_pasted_into_the_window_and_sent_with_it",
+            f"{LOOP}::test_a_file_is_attached_once_although_the_first_try_was_disturbed",
+            f"{LOOP}::test_a_window_that_pastes_names_as_text_gets_no_prompt_and_an_empty_box",
+            f"{LOOP}::test_after_files_that_may_still_be_attached_nothing_is_sent_until_the_person_says_they_are_out",
+            f"{ATTACHMENTS}::test_files_arrive_whole_readable_by_their_owner_only_and_are_gone_after_the_job",
+        ),
+        Mutant(
+            "desktop_agent/driver.py",
+            "            if files and not there:",
+            "            if files:",
+            f"{LOOP}::test_a_file_is_attached_once_although_the_first_try_was_disturbed",
         ),
     ),
 ]

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,27 +22,36 @@ PAGE = Profile(name="page", title="Chat page", input=Spot(x=0.5, bottom_px=50), 
 
 
 class Chat:
-    """A running chat window: what it was sent, and how to end it."""
+    """A running chat window: what it was sent, with which files (name, SHA-256), and how to end it."""
 
-    def __init__(self, profile: Profile, sent: list[str], process: subprocess.Popen[str]) -> None:
+    def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.sent = sent
-        self.process = process
+        self.sent: list[str] = []
+        self.files: list[list[list[str]]] = []
+        self.process: subprocess.Popen[str]
+
+    def take(self, line: str | bytes) -> None:
+        said = json.loads(line)
+        self.files.append(said["files"])
+        self.sent.append(said["text"])
+
+    def follow(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.take(line)
 
 
 @contextmanager
-def tk_chat(desktop: Desktop, title: str = "Chat") -> Iterator[Chat]:
+def tk_chat(desktop: Desktop, title: str = "Chat", *options: str) -> Iterator[Chat]:
     """A Tk chat window."""
-    command = [sys.executable, str(SUPPORT / "chat_tk.py"), title]
-    sent: list[str] = []
+    command = [sys.executable, str(SUPPORT / "chat_tk.py"), title, *options]
+    chat = Chat(TK.model_copy(update={"title": title}))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        lines = process.stdout
-        threading.Thread(target=lambda: sent.extend(json.loads(line) for line in lines), daemon=True).start()
-        # appended one by one: extend takes each line as it comes
+        chat.process = process
+        threading.Thread(target=chat.follow, args=[process.stdout], daemon=True).start()
         try:
             shown(desktop, title)
-            yield Chat(TK, sent, process)
+            yield chat
         finally:
             process.kill()
 
@@ -50,7 +59,7 @@ def tk_chat(desktop: Desktop, title: str = "Chat") -> Iterator[Chat]:
 @contextmanager
 def chromium_chat(desktop: Desktop, folder: Path) -> Iterator[Chat]:
     """A Chromium --app window on a page of this process."""
-    sent: list[str] = []
+    chat = Chat(PAGE)
 
     class Site(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -61,7 +70,7 @@ def chromium_chat(desktop: Desktop, folder: Path) -> Iterator[Chat]:
             self.wfile.write(body)
 
         def do_POST(self) -> None:
-            sent.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            chat.take(self.rfile.read(int(self.headers["content-length"])))
             self.send_response(204)
             self.end_headers()
 
@@ -84,7 +93,8 @@ def chromium_chat(desktop: Desktop, folder: Path) -> Iterator[Chat]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             shown(desktop, "Chat page", within_s=60)
-            yield Chat(PAGE, sent, process)
+            chat.process = process
+            yield chat
         finally:
             process.kill()
             server.shutdown()

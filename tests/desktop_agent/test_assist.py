@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 
 from desktop_agent.assist import Assistant, Person
+from desktop_agent.attachments import Attachments
 from desktop_agent.clipboard import Clipboard, SystemClipboard
 from desktop_agent.control import Pace
 from desktop_agent.jobs import LeasedJobs, Outbox
 from desktop_agent.loop import Ending
 from hub.core.caller import Caller
+from hub.features.files.contract import ShareFile
 from hub.features.jobs.contract import Leased
 from hub.features.messages.contract import ListMessages, PostMessage
+from hub.kernel.files.contract import SharedFile
 from hub.kernel.rooms.contract import JoinRoom
 from tests.commands.test_commands import bridge, home
 from tests.mcp.test_relay import ROOT
@@ -55,10 +58,10 @@ class Memory:
         self.text, self.kinds = kinds.get("text", b"").decode(), kinds
 
     def files(self) -> tuple[Path, ...]:
-        return ()
+        return tuple(Path(path.decode()) for path in self.kinds.get("files", b"").split(b"\n") if path)
 
     def put_files(self, paths: Sequence[Path]) -> None:
-        raise AssertionError("no files were asked for")
+        self.restore({"files": "\n".join(map(str, paths)).encode()})
 
 
 class Hands:
@@ -69,11 +72,19 @@ class Hands:
         self.heard: list[str] = []
         self.now_s = 0.0
         self.consent = agrees
-        self.person = Person(self.agrees, self.heard.append)
+        self.person = Person(self.agrees, self.heard.append, self.ready)
+        self.attached: list[tuple[Path, bytes]] = []
+        self.clipboard: Clipboard | None = None
         self.pace = Pace(lambda: self.now_s, self.pause)
 
-    async def agrees(self, job: Leased) -> bool:
+    async def agrees(self, job: Leased, files: Sequence[SharedFile]) -> bool:
         return self.consent
+
+    async def ready(self, question: str) -> bool:
+        assert self.clipboard is not None
+        self.heard.append(question)
+        self.attached = [(path, path.read_bytes()) for path in self.clipboard.files()]
+        return bool(self.attached)
 
     async def pause(self, seconds: float) -> None:
         self.now_s += 1
@@ -87,16 +98,21 @@ class Table:
     def __init__(self, alice: Caller, window: Caller, folder: Path) -> None:
         self.alice = alice
         self.window = window
+        self.folder = folder
         self.jobs = LeasedJobs(window, Outbox(folder))
 
-    async def ask(self, text: str = "2+2?") -> Leased:
-        await self.alice.call(PostMessage(room="plan", text=text, to=("window",), kind="question"))
+    async def ask(self, text: str = "2+2?", *files: str) -> Leased:
+        await self.alice.call(
+            PostMessage(room="plan", text=text, to=("window",), kind="question", attachments=tuple(files))
+        )
         job = await self.jobs.next()
         assert job is not None
         return job
 
     async def carry(self, job: Leased, clipboard: Clipboard, hands: Hands) -> Ending:
-        return await Assistant(self.jobs, clipboard, hands.person, hands.pace, 60).work(job, tag=TAG)
+        hands.clipboard = clipboard
+        files = Attachments(self.window, self.folder / "files")
+        return await Assistant(self.jobs, clipboard, hands.person, hands.pace, 60, files).work(job, tag=TAG)
 
     async def said(self) -> list[tuple[str, str | None]]:
         page = await self.alice.call(ListMessages(room="plan"))
@@ -202,6 +218,25 @@ async def test_what_an_earlier_attempt_sent_is_not_offered_for_sending_again(tab
     hands = Hands(lambda: offered.append(clipboard.read()), lambda: clipboard.write(marked("4")))
     assert await table.carry(again, clipboard, hands) is Ending.ANSWERED
     assert offered == ["mine"]
+
+
+async def test_files_of_a_question_are_on_the_clipboard_before_the_prompt(table: Table, clipboard: Clipboard) -> None:
+    await table.alice.call(ShareFile(room="plan", name="notes ü.txt", content="naïve 🦀"))
+    job = await table.ask("see the file", "notes ü.txt")
+    hands = Hands(lambda: clipboard.write(marked("seen")))
+    assert await table.carry(job, clipboard, hands) is Ending.ANSWERED
+    [(path, data)] = hands.attached
+    assert (path.name, data.decode(), path.exists()) == ("notes ü.txt", "naïve 🦀", False)
+    declining = await table.ask("see the file", "notes ü.txt")
+    nobody = Hands()
+    nobody.person = Person(nobody.agrees, nobody.heard.append, lambda question: answered(False))
+    clipboard.write("mine")
+    assert await table.carry(declining, clipboard, nobody) is Ending.DECLINED
+    assert clipboard.read() == "mine"
+
+
+async def answered(value: bool) -> bool:
+    return value
 
 
 def test_help_works_without_a_display_and_without_pyautogui_and_use_says_what_is_missing(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import io
 import json
 import os
@@ -10,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from desktop_agent.attachments import Attachments, Litter
 from desktop_agent.clipboard import SystemClipboard
 from desktop_agent.control import Pace, Rate, Stopped, Switch, Watch
 from desktop_agent.driver import Driver
@@ -28,8 +31,10 @@ from desktop_agent.loop import Ending, Limits, Worker
 from desktop_agent.profile import dump
 from desktop_agent.window import Desktop, Point
 from hub.core.caller import Caller
+from hub.features.files.contract import ShareFile
 from hub.features.jobs.contract import Leased
 from hub.features.messages.contract import GetAnswers, PostMessage
+from hub.kernel.files.contract import SharedFile
 from hub.kernel.rooms.contract import JoinRoom
 from tests.commands.test_commands import bridge
 from tests.desktop_agent.chats import Chat, chromium_chat, tk_chat, window_manager
@@ -66,24 +71,31 @@ class Bench:
         pace = Pace(time.monotonic, asyncio.sleep)
         watch = Watch(self.desktop, self.switch, pace, quiet_s=0.2)
 
-        async def agrees(job: Leased) -> bool:
+        async def agrees(job: Leased, files: Sequence[SharedFile]) -> bool:
             return True
 
+        async def attests(question: str) -> bool:
+            return False
+
+        litter = Litter(self.home / "attached")
         return Worker(
             jobs=LeasedJobs(self.window, Outbox(self.home / "outbox")),
-            driver=Driver(self.desktop, self.clipboard, chat.profile, watch, pace, self.journal),
+            driver=Driver(self.desktop, self.clipboard, chat.profile, watch, pace, self.journal, litter),
             journal=self.journal,
             pace=pace,
             rate=Rate(per_hour=10_000, gap_s=0),
             hands=asyncio.Lock(),
             agrees=agrees,
+            attests=attests,
+            attachments=Attachments(self.window, self.home / "files"),
             secret="secret",
             limits=Limits(**{"send_s": 20, "answer_s": 30, **limits}),
         )
 
-    async def ask(self, worker: Worker, plan: dict[str, Any], before: str = "Please:\n\tdo 🦀 it") -> Leased:
-        text = f"{before}\nSAY:{json.dumps(plan, ensure_ascii=False)}"
-        await self.alice.call(PostMessage(room="plan", text=text, kind="question", to=("window",)))
+    async def ask(self, worker: Worker, plan: dict[str, Any], files: Sequence[str] = ()) -> Leased:
+        text = f"Please:\n\tdo 🦀 it\nSAY:{json.dumps(plan, ensure_ascii=False)}"
+        asked = PostMessage(room="plan", text=text, kind="question", to=("window",), attachments=tuple(files))
+        await self.alice.call(asked)
         job = await worker.jobs.next()
         assert job is not None
         assert job.question.text == text
@@ -143,6 +155,32 @@ async def test_every_kind_of_answer_comes_back_from_a_tk_window(bench: Bench, ma
 async def test_every_kind_of_answer_comes_back_from_a_chromium_window(bench: Bench, tmp_path: Path) -> None:
     with window_manager(True), chromium_chat(bench.desktop, tmp_path / "profile") as chat:
         await rounds(bench, chat, 5)
+
+
+async def files_sent(bench: Bench, chat: Chat) -> None:
+    """A question with a picture and a text file goes through the window with both, and the clipboard comes back."""
+    mine = MINE[2]()
+    bench.clipboard.restore(mine)
+    shared = {"a photo ü.png": picture(), "notes.txt": "naïve 🦀\n".encode() * 20_000}
+    for name, data in shared.items():
+        content = base64.b64encode(data).decode()
+        await bench.alice.call(ShareFile(room="plan", name=name, content_base64=content))
+    worker = bench.worker(chat)
+    job = await bench.ask(worker, {"text": "seen"}, [*shared])
+    assert await worker.work(job) is Ending.ANSWERED, (bench.home / "journal.jsonl").read_text()[-2000:]
+    assert chat.files == [[[name, hashlib.sha256(data).hexdigest()] for name, data in shared.items()]]
+    assert await bench.answers(job) == ["seen"]
+    assert (bench.clipboard.save(), (bench.home / "files").exists()) == (mine, False)
+
+
+@pytest.mark.parametrize("kind", ["tk", "chromium"])
+async def test_files_of_a_question_are_pasted_into_the_window_and_sent_with_it(
+    bench: Bench, tmp_path: Path, kind: str
+) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(window_manager(kind != "tk"))
+        made = chromium_chat(bench.desktop, tmp_path / "profile") if kind == "chromium" else tk_chat(bench.desktop)
+        await files_sent(bench, stack.enter_context(made))
 
 
 @pytest.mark.faults

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from desktop_agent.attachments import Attachments, Litter
 from desktop_agent.control import Pace, Rate, Stopped, Switch, Watch
 from desktop_agent.driver import Driver
 from desktop_agent.jobs import LeasedJobs, Outbox
@@ -18,8 +19,10 @@ from desktop_agent.window import Point
 from hub.core.caller import Caller
 from hub.core.errors import HubUnreachable
 from hub.core.operation import Request
+from hub.features.files.contract import DeleteFile, ShareFile
 from hub.features.jobs.contract import FinishJob, GetJob, Leased, SubmitJob
 from hub.features.messages.contract import GetAnswers, PostMessage
+from hub.kernel.files.contract import SharedFile
 from hub.kernel.rooms.contract import JoinRoom
 from tests.support.fake_desktop import CHAT, OTHER, FakeClipboard, FakeDesktop
 from tests.support.hubs import running_hub
@@ -71,17 +74,25 @@ class Table:
         self.switch = Switch()
         self.notes = Notes()
         self.agrees = True
+        self.attested: list[str] = []
+        self.attests = False
         self.folder = folder
+        self.profile = PROFILE
+        self.litter = Litter(folder / "attached")
         self.worker = self.restarted()
 
     def restarted(self) -> Worker:
         """A worker as a new process has it: it remembers nothing but what is on disk and at the hub."""
         desktop, pace = self.desktop, self.desktop.pace
         watch = Watch(desktop, self.switch, pace)
-        driver = Driver(desktop, FakeClipboard(desktop), PROFILE, watch, pace, self.notes)
+        driver = Driver(desktop, FakeClipboard(desktop), self.profile, watch, pace, self.notes, self.litter)
 
-        async def agrees(job: Leased) -> bool:
+        async def agrees(job: Leased, files: Sequence[SharedFile]) -> bool:
             return self.agrees
+
+        async def attests(question: str) -> bool:
+            self.attested.append(question)
+            return self.attests
 
         self.worker = Worker(
             jobs=LeasedJobs(self.hub, Outbox(self.folder), note=self.notes.note),
@@ -91,6 +102,8 @@ class Table:
             rate=Rate(per_hour=1000, gap_s=0),
             hands=asyncio.Lock(),
             agrees=agrees,
+            attests=attests,
+            attachments=Attachments(self.hub, self.folder / "files"),
             secret="secret",
             limits=Limits(send_s=120, answer_s=120),
         )
@@ -100,8 +113,9 @@ class Table:
         await asyncio.sleep(0)
         await self.desktop.pause(seconds)
 
-    async def ask(self, text: str = "2+2?") -> Leased:
-        posted = await self.alice.call(PostMessage(room="plan", text=text, kind="question", to=("window",)))
+    async def ask(self, text: str = "2+2?", *files: str) -> Leased:
+        asked = PostMessage(room="plan", text=text, kind="question", to=("window",), attachments=files)
+        posted = await self.alice.call(asked)
         job = await self.claim()
         assert job.job == posted.id
         return job
@@ -148,17 +162,22 @@ FAULTS: dict[str, Callable[[Table], None]] = {
 }
 
 
+@pytest.mark.parametrize("files", [(), ("notes.txt",)], ids=["text", "a file"])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_whatever_a_person_does_at_any_step_nothing_wrong_is_ever_sent(table: Table, fault: str) -> None:
+async def test_whatever_a_person_does_at_any_step_nothing_wrong_is_ever_sent(
+    table: Table, fault: str, files: tuple[str, ...]
+) -> None:
     desktop = table.desktop
     desktop.reply = answering("4")
-    probe = await table.ask()
+    table.attests = True
+    await share(table)
+    probe = await table.ask("2+2?", *files)
     assert await table.worker.work(probe) is Ending.ANSWERED
-    for step in range(1, desktop.calls):
+    for step in range(1, desktop.calls, 3 if files else 1):
         healed = repaired(table)
-        desktop.calls = 0
+        desktop.calls, desktop.attached = 0, []  # attests: the person took them out
         desktop.after = at_call(table, step, FAULTS[fault], healed)
-        job = await table.ask()
+        job = await table.ask("2+2?", *files)
         sent_before = len(desktop.sent)
         ending = await table.worker.work(job)
         desktop.after = lambda call: None
@@ -167,6 +186,7 @@ async def test_whatever_a_person_does_at_any_step_nothing_wrong_is_ever_sent(tab
         expected = "2+2?\n\n---\n"
         assert all(text.startswith(expected) and text.endswith("after it.") for text in sent), (step, sent)
         assert len(sent) <= 1, f"sent twice when it happened at call {step}"
+        assert all(with_it == list(files) for with_it in desktop.sent_files[sent_before:]), (step, desktop.sent_files)
         assert desktop.texts["mail"] == "", f"typed into another window at call {step}"
         outcome, _ = (await table.answers(job))[0]
         assert outcome == ending.value
@@ -294,7 +314,7 @@ async def test_an_answer_read_while_the_hub_is_away_goes_out_when_it_is_back_onc
     table.restarted()
     assert await table.worker.jobs.next() is None
     assert await table.answers(job) == [("answered", "4")]
-    assert list(table.folder.iterdir()) == []
+    assert list(table.folder.glob("*.json")) == []
 
 
 async def test_a_job_that_somebody_else_answered_is_dropped_and_nothing_sent(table: Table) -> None:
@@ -369,4 +389,89 @@ async def test_a_dry_run_names_every_step_and_does_none(table: Table) -> None:
     steps = table.worker.driver.steps(prompt_of(table, job))
     assert any("299,670" in step for step in steps)
     assert "press enter" in steps[6]
+    assert table.desktop.calls == 0
+
+
+async def share(table: Table, name: str = "notes.txt", content: str = "naïve 🦀") -> None:
+    await table.alice.call(ShareFile(room="plan", name=name, content=content))
+
+
+async def test_a_file_goes_with_its_question_and_the_clipboard_comes_back(table: Table) -> None:
+    await share(table)
+    job = await table.ask("what is this?", "notes.txt")
+    table.desktop.reply = answering("a note")
+    assert await table.worker.work(job) is Ending.ANSWERED
+    assert table.desktop.sent_files == [["notes.txt"]]
+    assert (table.desktop.read(), table.litter.names()) == ("mine", "")
+    assert any("typed" in line and "notes.txt" in line for line in table.notes.lines)
+
+
+async def test_a_window_that_pastes_names_as_text_gets_no_prompt_and_an_empty_box(table: Table) -> None:
+    await share(table)
+    table.desktop.takes_files = "as text"
+    job = await table.ask("what is this?", "notes.txt")
+    assert await table.worker.work(job) is Ending.FAILED
+    assert 'files = "none"' in (await table.answers(job))[0][1]
+    assert (table.desktop.sent, table.desktop.texts["input"], table.desktop.read()) == ([], "", "mine")
+    table.desktop.reply = answering("4")
+    assert await table.worker.work(await table.ask()) is Ending.ANSWERED, "the window is clean"
+
+
+async def test_after_files_that_may_still_be_attached_nothing_is_sent_until_the_person_says_they_are_out(
+    table: Table,
+) -> None:
+    await share(table)
+    table.desktop.takes_files = "not at all"
+    table.desktop.reply = answering("4")
+    assert await table.worker.work(await table.ask("what is this?", "notes.txt")) is Ending.FAILED
+    table.restarted()
+    job = await table.ask()
+    assert await table.worker.work(job) is Ending.FAILED
+    assert "notes.txt" in (await table.answers(job))[0][1]
+    assert (len(table.attested), table.desktop.sent) == (1, [])
+    table.attests = True
+    assert await table.worker.work(await table.ask()) is Ending.ANSWERED
+    assert await table.worker.work(await table.ask()) is Ending.ANSWERED
+    assert len(table.attested) == 2, "asked once, not again"
+
+
+async def test_a_file_is_attached_once_although_the_first_try_was_disturbed(table: Table) -> None:
+    await share(table)
+    job = await table.ask("what is this?", "notes.txt")
+    table.desktop.reply = answering("a note")
+
+    def disturb(call: str) -> None:
+        if call == "write" and table.desktop.attached:
+            table.desktop.after = lambda call: None
+            table.desktop.person_moves()
+
+    table.desktop.after = disturb
+    assert await table.worker.work(job) is Ending.ANSWERED
+    assert any("the mouse was moved" in line for line in table.notes.lines)
+    assert table.desktop.sent_files == [["notes.txt"]]
+
+
+async def test_a_profile_without_files_refuses_them_before_anything_is_touched(table: Table) -> None:
+    await share(table)
+    table.profile = PROFILE.model_copy(update={"files": "none"})
+    job = await table.ask("what is this?", "notes.txt")
+    assert await table.restarted().work(job) is Ending.FAILED
+    assert "takes no files" in (await table.answers(job))[0][1]
+    assert (table.desktop.read(), table.desktop.focus, table.desktop.at) == ("mine", OTHER, Point(640, 400))
+
+
+async def test_a_question_whose_file_is_gone_is_told_so(table: Table) -> None:
+    await share(table)
+    job = await table.ask("what is this?", "notes.txt")
+    await table.alice.call(DeleteFile(room="plan", file="notes.txt"))
+    assert await table.worker.work(job) is Ending.FAILED
+    assert "cannot be had" in (await table.answers(job))[0][1]
+    assert table.desktop.sent == []
+
+
+async def test_a_dry_run_names_the_files_and_pastes_none(table: Table) -> None:
+    steps = table.worker.driver.steps("prompt", ["notes.txt"])
+    assert [step for step in steps if "notes.txt" in step] == [
+        "paste the files notes.txt and see the window show them: ctrl+v".replace("ctrl", "mod")
+    ]
     assert table.desktop.calls == 0

@@ -1,14 +1,18 @@
-"""An ordinary chat window made with Tk, in a process of its own. Every message it gets is one JSON line of its output.
+"""An ordinary chat window made with Tk, in a process of its own. Every message it gets is one JSON line of its output:
+{"text", "files": [[name, sha256], …]}. Pasted files are attached, as chat windows do, and read when the message is sent.
 
 A message may carry instructions for the answer after `SAY:` as JSON: {"text", "pause_s", "after"}.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
 import tkinter as tk
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 MARK = re.compile(r"⟦([0-9a-f]+)⟧")
 
@@ -29,21 +33,45 @@ class Chat:
         self.box.pack(side="bottom", fill="x")
         self.spinner = tk.Label(self.root, text="|")
         self.spinner.pack(side="bottom")
+        self.files: list[Path] = []
+        self.chips = tk.Label(self.root, anchor="w", background="#dde6ff")
+        self.chips.pack(side="bottom", fill="x")
         self.shown = tk.Text(self.root, exportselection=False)
         self.shown.pack(side="top", fill="both", expand=True)
         for text in (self.box, self.shown):
             text.bind("<Control-a>", select_all)
         self.box.bind("<Return>", self.send)
+        self.box.bind("<Control-v>", self.paste)
+        self.copies = "--no-copy" not in sys.argv
+        if not self.copies:
+            self.shown.bind("<Control-c>", lambda event: "break")
         self.root.after(120, self.spin)
 
     def spin(self, turn: int = 0) -> None:
         self.spinner["text"] = "|/-\\"[turn % 4]
         self.root.after(120, self.spin, turn + 1)
 
+    def paste(self, event: object) -> str | None:
+        """Files become attachments; all else is the text box's own business."""
+        if "text/uri-list" not in self.pasted("TARGETS").split():  # xclip answers whatever it is asked with its text
+            return None
+        uris = bytes(int(number, 16) for number in self.pasted("text/uri-list").split()).decode()  # as Tk gives bytes
+        self.files += [Path(unquote(urlsplit(uri).path)) for uri in uris.split()]
+        self.chips["text"] = "  ".join(f"[{path.name}]" for path in self.files)
+        return "break"
+
+    def pasted(self, kind: str) -> str:
+        try:
+            return str(self.root.tk.call("selection", "get", "-selection", "CLIPBOARD", "-type", kind))
+        except tk.TclError:
+            return ""
+
     def send(self, event: object) -> str:
         message = self.box.get("1.0", "end-1c")
         self.box.delete("1.0", "end")
-        print(json.dumps(message), flush=True)
+        files = [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in self.files]
+        self.files, self.chips["text"] = [], ""
+        print(json.dumps({"text": message, "files": files}), flush=True)
         self.shown.insert("end", f"\nYou: {message}\n")
         self.root.after(100, self.answer, message)
         return "break"

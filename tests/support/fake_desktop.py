@@ -41,6 +41,9 @@ class FakeDesktop:
         self.reply: Callable[[str], str | None] = lambda prompt: None
         self.eats: Callable[[str], str] = lambda text: text
         self.refuses_to_copy = False
+        self.takes_files = "attached"  # or "as text", or "not at all"
+        self.attached: list[str] = []
+        self.sent_files: list[list[str]] = []
         self.pace = Pace(lambda: self.now, self.pause)
 
     async def pause(self, seconds: float) -> None:
@@ -98,15 +101,15 @@ class FakeDesktop:
         return self.now - self.last_input_s
 
     def picture(self, box: Box) -> Picture:
-        """One pixel per character of the transcript: what grows looks new."""
-        shown = self.texts["transcript"].encode("utf-32-le")[-3 * 40 :]
+        """One pixel per character of the transcript and the attached names: what grows looks new."""
+        shown = (self.texts["transcript"] + "".join(self.attached)).encode("utf-32-le")[-3 * 40 :]
         return Picture(40, 1, shown.ljust(120, b"\0")[:120])
 
     # Clipboard
 
     def read(self) -> str:
         self._meanwhile()
-        return str(self.clip[1]) if self.clip[0] == "text" else ""
+        return str(self.clip[1]) if self.clip[0] == "text" else "\n".join(map(str, self.files()))
 
     def write(self, text: str) -> None:
         self.clip = ("text", text)
@@ -167,14 +170,24 @@ class FakeDesktop:
             pasted = self.eats(self.read())
             self.texts[part] = pasted if self.selected == part else self.texts[part] + pasted
             self.selected = None
+        elif keys == "ctrl+v" and part == "input" and self.clip[0] == "files":
+            self._paste_files()
         elif keys == "delete" and self.selected == part and part != "transcript":
             self.texts[part], self.selected = "", None
         elif keys == "enter" and part == "input":
             self._send()
 
+    def _paste_files(self) -> None:
+        if self.takes_files == "attached":
+            self.attached += [path.name for path in self.files()]
+        elif self.takes_files == "as text":
+            self.texts["input"] += self.read()
+
     def _send(self) -> None:
         prompt, self.texts["input"] = self.texts["input"], ""
         self.sent.append(prompt)
+        self.sent_files.append(self.attached)
+        self.attached = []
         self.texts["transcript"] += f"\n{prompt}"
         answer = self.reply(prompt)
         if answer is not None:
