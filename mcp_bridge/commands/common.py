@@ -9,9 +9,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 import orjson
+from pydantic import ValidationError
 
 from hub.client import HubClient
 from hub.core.model import Model
+from hub.server.parse import explain
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +32,8 @@ def with_client(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[...
 
         try:
             return asyncio.run(body())
+        except ValidationError as error:  # an argument that no field takes
+            raise explain(error, Model) from error
         except KeyboardInterrupt:
             raise SystemExit(130) from None
 

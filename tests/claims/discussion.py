@@ -8,6 +8,9 @@ from tests.claims.claim import Claim, Mutant
 
 TALK: Final = "tests/features/discussion/test_discussion.py"
 REGISTER: Final = f"{TALK}::test_a_vote_with_an_outcome_stands_in_the_register_with_voters_and_links"
+UPGRADED: Final = (
+    "tests/features/discussion/test_upgrade.py::test_votes_from_before_the_register_get_their_lines_by_themselves"
+)
 
 CLAIMS: Final = [
     Claim(
@@ -18,7 +21,7 @@ CLAIMS: Final = [
     Claim(
         "discussion-register",
         "Every vote with an outcome stands in the register with when, who voted and what it names.",
-        (REGISTER, f"{TALK}::test_the_export_holds_decisions_and_what_was_said_as_text"),
+        (REGISTER, f"{TALK}::test_the_export_holds_decisions_and_what_was_said_as_text", UPGRADED),
         Mutant("hub/features/voting/handlers.py", "        cast_by=tuple(ballots),\n", "", REGISTER),
     ),
 ]

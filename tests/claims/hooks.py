@@ -18,6 +18,7 @@ CLAIMS: Final = [
             f"{HOOKS}::test_a_wrong_signature_and_a_missing_hook_look_the_same",
             f"{HOOKS}::test_standard_webhooks_are_taken_within_five_minutes_and_once",
             SECRET,
+            "tests/commands/test_hooks.py::test_a_hook_made_from_a_terminal_takes_signed_calls_until_it_is_removed",
         ),
     ),
     Claim(

@@ -63,10 +63,19 @@ def decided(tx: Tx, at: Placed, body: EventBody) -> None:
     """Every event that says it decides something has its line in the register, whatever feature it belongs to."""
     if (found := body.decides()) is None:
         return
-    agents = orjson.dumps(found.agents or (at.actor,)).decode()
+    agents = orjson.dumps(found.agents or _voters(tx, at.log, found.about) or (at.actor,)).decode()
     links = orjson.dumps(found.links).decode()
     row = (at.log, at.seq, found.what, found.outcome, agents, found.about, links, None, at.at_ms)
     tx.stage("decision", row)
+
+
+def _voters(tx: Tx, log: int, about: str | None) -> tuple[int, ...]:
+    """Who voted, for votes whose closing event does not say so yet."""
+    if about is None or not about.startswith("p"):
+        return ()
+    seq = split_id("p", about)[1]
+    rows = tx.rows("select agent from ballot where log = :log and seq = :seq order by at, agent", log=log, seq=seq)
+    return tuple(row[0] for row in rows)
 
 
 @projects(DecisionRecorded)

@@ -1,4 +1,4 @@
-"""Tables of remarks and decisions: projections."""
+"""Tables of remarks and decisions: projections. `register_due` is operational: votes that ended before there was a register."""
 
 from hub.storage.interface import Migration
 
@@ -18,5 +18,13 @@ create table decision (
   about {text}, links {text} not null, superseded_by {int}, at {int} not null, primary key (log, seq)
 );
 """,
-    )
+    ),
+    Migration(  # a chore writes their lines: what a vote decided is in its event's JSON
+        "discussion-0002",
+        """
+create table register_due (log {int} not null, seq {int} not null, primary key (log, seq));
+insert into register_due (log, seq) select log, seq from event where type = 'proposal.closed' and tombstone is null
+  and not exists (select 1 from decision where decision.log = event.log and decision.seq = event.seq);
+""",
+    ),
 ]
