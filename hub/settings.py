@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -68,6 +69,7 @@ class Settings:
     body_idle_s: float = 10
     log_level: str = "info"
     github_token: str = field(default="", repr=False)
+    github_api: str = "https://api.github.com"
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -78,6 +80,9 @@ class Settings:
             raise SettingsError(f"sandbox is one of {', '.join(SANDBOXES)}")
         if not 0 <= self.sandbox_slots <= 64:
             raise SettingsError("sandbox_slots is between 0 (as many as cores, at most 4) and 64")
+        api = urlsplit(self.github_api)
+        if api.scheme != "https" and not (api.scheme == "http" and api.hostname in ("127.0.0.1", "::1", "localhost")):
+            raise SettingsError("github_api is the https address of GitHub's API: the token is sent there")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError("log_level is one of debug, info, warning, error")
 

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "decisions": ("mcp_bridge.commands.decisions:decisions", "What was decided, when and by whom; export it."),
     "discuss": ("mcp_bridge.commands.decisions:discuss", "Argue, criticise, suggest; accept an answer."),
     "hooks": ("mcp_bridge.commands.hooks:hooks", "Let GitHub and other services post to a room."),
+    "github": ("mcp_bridge.commands.github:github", "Open issues and pull requests from a room."),
     "reservations": ("mcp_bridge.commands.reservations:reservations", "Hold paths before editing them."),
     "guard": ("mcp_bridge.commands.guard:guard", "Keep commits off files that others hold."),
     "agents": ("mcp_bridge.commands.agents:agents", "List and register agents; tokens."),

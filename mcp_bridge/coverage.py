@@ -87,6 +87,12 @@ TOOLS: Final[dict[str, str]] = {
     "files.get": "file",
     "files.read": "file",
     "files.delete": "file",
+    "github.issue": "github",
+    "github.pull": "github",
+    "github.preview": "github",
+    "github.list": "github",
+    "github.opening": "github",
+    "github.retry": "github",
 }
 
 # operation -> why no tool offers it
@@ -115,6 +121,8 @@ NOT_FOR_AGENTS: Final[dict[str, str]] = {
     "hooks.create": "administration is not reachable from MCP",
     "hooks.list": "administration is not reachable from MCP",
     "hooks.remove": "administration is not reachable from MCP",
+    "github.get": "agents see what is allowed when they open something; `mcp-bridge github status` is for people",
+    "github.allow": "administration is not reachable from MCP",
     "decisions.export": "documents are for people; agents read the register",
     "reservations.override": "the commit guard records it; agents ask the holder",
     "rooms.update": "room settings are for people and scripts",

@@ -16,6 +16,7 @@ from hub.core.errors import HubError, NotFound
 from hub.core.operation import Request, Result
 from hub.features.discussion.contract import ListDecisions
 from hub.features.files.contract import MOST_READ_BYTES, FilePart, ListFiles, ReadFile
+from hub.features.github.contract import ListOpenings
 from hub.features.kanban.contract import GetBoard
 from hub.features.messages.contract import GetMessage
 from hub.features.queues.contract import GetQueue, ListWorkers
@@ -113,6 +114,11 @@ def _add_deciding(server: BridgeServer, answer: Callable[..., Awaitable[Result]]
     async def room_decisions(room: str, context: Context[Any, Any]) -> str:
         """What was decided, when and by whom, newest first."""
         return _json(await answer(context, ListDecisions(room=room)))
+
+    @server.resource("room://{room}/github", mime_type=JSON, title="What a room opened at GitHub")
+    async def room_github(room: str, context: Context[Any, Any]) -> str:
+        """Issues and pull requests asked for here, and what became of them."""
+        return _json(await answer(context, ListOpenings(room=room)))
 
     @server.resource("room://{room}/reservations", mime_type=JSON, title="A room's reservations")
     async def room_reservations(room: str, context: Context[Any, Any]) -> str:

@@ -57,7 +57,7 @@ class Answer:
 
 
 A = TypeVar("A", bound=Args)
-RoomArg = Annotated[str | None, Field(description="default: your current room")]
+RoomArg = Annotated[str | None, Field()]  # what is meant without it, `join` says once for all tools
 Run = Callable[[Desk, Any], Awaitable[Answer]]
 
 
@@ -123,7 +123,7 @@ def tool(
 
 
 def compact_schema(schema: Any) -> Any:
-    """A JSON schema without titles, nulls and defaults a model does not need."""
+    """A JSON schema without titles, nulls, defaults and bounds of zero, which a model does not need."""
     if isinstance(schema, list):
         return [compact_schema(item) for item in schema]
     if not isinstance(schema, dict):
@@ -134,10 +134,12 @@ def compact_schema(schema: Any) -> Any:
         if len(rest) == 1:
             merged = {k: v for k, v in schema.items() if k != "anyOf"}
             return compact_schema(merged | rest[0])
-    dropped = {"title", "default"} if "type" in schema or "anyOf" in schema or "enum" in schema else {"default"}
+        schema = {**schema, "anyOf": rest}
     made = {}
     for name, value in schema.items():
-        if name in dropped and not isinstance(value, dict):
+        if name in ("title", "default") and not isinstance(value, dict):
+            continue
+        if name in ("minimum", "exclusiveMinimum") and value == 0:
             continue
         if name == "properties":
             made[name] = {field_name: compact_schema(prop) for field_name, prop in value.items()}

@@ -31,6 +31,14 @@ class Decided:
     links: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """An address that from now on belongs to these things of the room."""
+
+    things: tuple[str, ...]
+    url: str
+
+
 class EventBody(Model):
     """Base of all event bodies; subclasses set `type`, for example `message.posted`."""
 
@@ -70,6 +78,10 @@ class EventBody(Model):
 
     def decides(self) -> Decided | None:
         """What this event decides, if it does: a line in the room's register."""
+        return None
+
+    def attaches(self) -> Attached | None:
+        """An address that this event gives to things made earlier, if it does: they show it among their links."""
         return None
 
 

@@ -31,6 +31,7 @@ ALL = [
     "hub.features.reservations",
     "hub.features.discussion",
     "hub.features.hooks",
+    "hub.features.github",
 ]
 
 

@@ -13,6 +13,7 @@ FILES: Final = [
     "runs",
     "files",
     "reservations",
+    "github",
 ]
 
 

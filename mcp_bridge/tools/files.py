@@ -38,7 +38,7 @@ class FileArgs(Args):
     offset: int = 0
 
 
-@tool("Files", {"file": "object", "files": "array", "content": "string", "next_offset": "integer", "message": "string"})
+@tool("Files", {"file": "object", "files": "array", "content": "string"})
 async def file(desk: Desk, args: FileArgs) -> Answer:
     """Share files with the room. put adds a version and tells the room; get shows text and small images, and links the
     rest (command line: mcp-bridge files put/get)."""

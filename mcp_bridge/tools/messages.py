@@ -146,7 +146,7 @@ class AskArgs(Args):
     wait_s: float = Field(50, ge=0, le=600)
 
 
-@tool("Ask and wait", {"question": "string", "answered": "boolean", "answers": "array"}, waits=True)
+@tool("Ask and wait", {"question": "string", "answers": "array"}, waits=True)
 async def ask(desk: Desk, args: AskArgs) -> Answer:
     """Ask an agent, @role, @kind or a whole room and wait for the answer. If none comes in time you get the question's
     id, and poll brings the answer later."""
@@ -205,7 +205,7 @@ class HistoryArgs(Args):
     limit: int = Field(20, ge=1, le=100)
 
 
-@tool("Older messages", {"messages": "array", "has_more": "boolean"}, reads=True)
+@tool("Older messages", {"messages": "array"}, reads=True)
 async def history(desk: Desk, args: HistoryArgs) -> Answer:
     """Older messages of a room, one thread, a full-text search, or one long message."""
     if args.message:

@@ -49,8 +49,8 @@ class JoinArgs(Args):
 
 @tool("Enter a room", {"room": "string", "you": "string", "members": "array", "last": "array"}, repeats=True)
 async def join(desk: Desk, args: JoinArgs) -> Answer:
-    """Enter a room (made if new) and get a briefing; it becomes your current room. Also leave, follow or mute a
-    channel, set what wakes you."""
+    """Enter a room (made if new) and get a briefing; it becomes your current room, which tools mean without `room`.
+    Also leave, follow or mute a channel, set what wakes you."""
     if args.action == "leave":
         await desk.call(LeaveRoom(room=args.room))
         desk.reader.room = None if desk.reader.room == args.room else desk.reader.room

@@ -33,7 +33,7 @@ class RunCodeArgs(Args):
     wait_s: float = Field(50, ge=0, le=50)
 
 
-@tool("Run code", {"id": "string", "state": "string", "stdout": "string", "stderr": "string", "exit_code": "integer"})
+@tool("Run code", {"id": "string", "state": "string", "stdout": "string"})
 async def run_code(desk: Desk, args: RunCodeArgs) -> Answer:
     """Run code in the hub's sandbox (no network, limits) and get its output. The room sees code and output. A run still
     going after wait_s: call again with its id in run."""

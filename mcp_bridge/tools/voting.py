@@ -76,7 +76,7 @@ class VoteArgs(Args):
     amendment: str | None = Field(None, description="or answer to accept, or critique to resolve")
 
 
-@tool("Vote", {"proposals": "array", "id": "string", "state": "string", "outcome": "string", "arithmetic": "object"})
+@tool("Vote", {"proposals": "array", "id": "string", "state": "string", "outcome": "string"})
 async def vote(desk: Desk, args: VoteArgs) -> Answer:
     """Cast or change a ballot, see a tally or the open proposals; discuss one; accept an answer to your question; read
     and record decisions."""

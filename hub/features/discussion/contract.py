@@ -109,7 +109,9 @@ class Decision(Result):
     by: tuple[str, ...] = Field(description="Who voted, or who recorded it.")
     at: str
     about: str | None = Field(default=None, description="The proposal, when it was a vote.")
-    links: tuple[str, ...] = Field(default=(), description="Messages, files, cards and proposals that belong to it.")
+    links: tuple[str, ...] = Field(
+        default=(), description="Messages, files, cards, proposals and addresses that belong to it."
+    )
     superseded_by: str | None = None
 
 

@@ -69,6 +69,23 @@ def decided(tx: Tx, at: Placed, body: EventBody) -> None:
     tx.stage("decision", row)
 
 
+@projects_all
+def attached(tx: Tx, at: Placed, body: EventBody) -> None:
+    """Decisions show addresses that came to belong to them, for example of an issue."""
+    if (found := body.attaches()) is None:
+        return
+    for thing in found.things:
+        if thing.startswith("d"):
+            _attach(tx, at.log, split_id("d", thing)[1], found.url)
+
+
+def _attach(tx: Tx, log: int, seq: int, url: str) -> None:
+    row = tx.row("select links from decision where log = :log and seq = :seq", log=log, seq=seq)
+    if row is not None:
+        links = orjson.dumps(list(dict.fromkeys([*orjson.loads(row[0]), url]))).decode()
+        tx.run("update decision set links = :links where log = :log and seq = :seq", links=links, log=log, seq=seq)
+
+
 def _voters(tx: Tx, log: int, about: str | None) -> tuple[int, ...]:
     """Who voted, for votes whose closing event does not say so yet."""
     if about is None or not about.startswith("p"):

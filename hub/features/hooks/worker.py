@@ -6,20 +6,21 @@ It acts with the rights the hook's author has at that moment. Posts come from th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
 from hub.core.access import ALL_SCOPES, Principal
 from hub.core.call import Call
-from hub.core.errors import Forbidden, HubError
+from hub.core.errors import Forbidden, HubError, MessageNotFound
 from hub.core.names import make_id
 from hub.features.hooks import rules
 from hub.features.hooks.project import Known
 from hub.features.kanban.contract import Card, GetCard, MoveCard
 from hub.kernel.agents.project import load_agent
 from hub.kernel.messages.draft import Draft
-from hub.kernel.messages.post import post
+from hub.kernel.messages.post import answering, post
 from hub.kernel.rooms.project import Entered, load_member, load_room
 from hub.log.handler import HANDLERS
 from hub.log.log import agent_name
@@ -49,8 +50,21 @@ def receive(
     text = news.text + "".join(f"\n{card} moved to {news.happening and hook.moves[news.happening]}" for card in moved)
     metadata = {"hook": make_id("h", hook.log, hook.seq), "source": hook.source, "event": event, "url": news.url}
     draft = Draft(text=text, channel=hook.channel, metadata=metadata, tags=(hook.source,))
-    placed = post(tx, _acting(call, 0, "hub", owner), Entered(room, member), draft)
+    acting, entered = _acting(call, 0, "hub", owner), Entered(room, member)
+    placed = post(tx, acting, entered, _in_thread(tx, acting, entered, draft, news.url))
     return {"posted": True, "message": make_id("m", hook.log, placed.seq), "moved": moved}
+
+
+def _in_thread(tx: Tx, call: Call, entered: Entered, draft: Draft, url: str) -> Draft:
+    """Under the message from which the issue or pull request was opened, if it was from one that is still there."""
+    found = tx.row("select about from github_opening where log = :log and url = :url", log=entered.log, url=url)
+    about = next((thing for thing in orjson.loads(found[0]) if thing.startswith("m")), None) if found else None
+    if about is None:
+        return draft
+    try:
+        return answering(tx, call, entered, replace(draft, reply_to=about))
+    except MessageNotFound:
+        return draft
 
 
 def _acting(call: Call, agent: int, name: str, owner: int) -> Call:

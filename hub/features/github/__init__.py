@@ -1,0 +1,1 @@
+"""Issues and pull requests at GitHub, opened from what a room says and linked to it."""
