@@ -84,6 +84,7 @@ def get_proposal(tx: Tx, call: Call, request: GetProposal) -> Proposal:
 @handles(VOTE)
 def cast_ballot(tx: Tx, call: Call, request: CastBallot) -> Proposal:
     loaded = _open(tx, call, request.room, request.proposal)
+    rules.must_be_eligible(call.agent, loaded.names)
     choice = rules.check_choice(loaded.question, call.agent, request.choice)
     cast = BallotCast(proposal=loaded.id, agent=call.agent, choice=choice, reason=request.reason)
     append(tx, call, loaded.log, cast)
@@ -165,10 +166,16 @@ def _open(tx: Tx, call: Call, room: str, proposal: str) -> Loaded:
     entered = enter_to_write(tx, call, room)
     loaded = load_proposal(tx, entered.log, proposal_seq(entered.log, proposal))
     if loaded.state != "open":
-        raise rules.ProposalClosedAlready(f"{loaded.id} is closed: {loaded.state}; open a new proposal to decide again")
+        there = view(tx, loaded.log, loaded.seq)
+        won = f", {there.outcome}" if there.outcome and there.outcome != loaded.state else ""
+        raise rules.ProposalClosedAlready(
+            f"{loaded.id} is closed: {loaded.state}{won}; open a new proposal to decide again",
+            proposal=there.model_dump(mode="json"),
+        )
     if loaded.deadline_ms is not None and loaded.deadline_ms <= call.now_ms:
         raise rules.ProposalClosedAlready(
-            f"the deadline of {loaded.id} has passed; it is counted within a second. Open a new proposal to decide again"
+            f"the deadline of {loaded.id} has passed; it is counted within a second. Open a new proposal to decide again",
+            proposal=view(tx, loaded.log, loaded.seq).model_dump(mode="json"),
         )
     return loaded
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from hub.core.errors import Conflict, Forbidden, Invalid, NotFound
+from hub.core.errors import Conflict, Forbidden, Invalid, NotFound, listing
 from hub.features.voting.contract import ABSTAIN, VETO, Rule, State
 
 Choice = str | tuple[str, ...]
@@ -51,6 +51,16 @@ class Verdict:
     state: State
     outcome: str | None
     arithmetic: dict[str, Any]
+
+
+def must_be_eligible(agent: int, electorate: Mapping[int, str]) -> None:
+    """Raises NotEligible that names who is in the electorate (agents' ids and names)."""
+    if agent not in electorate:
+        names = list(electorate.values())
+        raise NotEligible(
+            f"you are not in this proposal's electorate, which was fixed when it opened: {listing(names)}",
+            electorate=names,
+        )
 
 
 def check_choice(question: Question, agent: int, choice: Choice) -> Choice:
