@@ -113,6 +113,7 @@ def _template(template: TemplateInfo) -> str:
 @click.option("--can", "capabilities", multiple=True, help="What you can do: python, gpu … (repeatable).")
 @click.option("--invite", help="An invite code.")
 @click.option("--create", is_flag=True, help="Make the room when there is none.")
+@click.option("--template", type=click.Choice(get_args(TemplateName)), help="What a room that this makes starts with.")
 @json_option
 @with_client
 async def join(
@@ -122,11 +123,14 @@ async def join(
     invite: str | None,
     capabilities: tuple[str, ...],
     create: bool,
+    template: Any,
     as_json: bool,
 ) -> None:
     """Enter a room."""
     able = capabilities or None
-    found = await client.call(JoinRoom(room=room, role=role, invite=invite, create=create, capabilities=able))
+    found = await client.call(
+        JoinRoom(room=room, role=role, invite=invite, create=create, template=template, capabilities=able)
+    )
     show(found, as_json, lambda: _room(found))
 
 

@@ -135,7 +135,10 @@ CLAIMS: Final = [
     Claim(
         "capabilities",
         "Everyone says what they can do; `to=@capability` and the board's `next` find them by it.",
-        (f"{ROOMS}::test_capabilities_are_ones_own_and_mail_finds_them",),
+        (
+            f"{ROOMS}::test_capabilities_are_ones_own_and_mail_finds_them",
+            "tests/surfaces/test_roles.py::test_roles_from_a_template_get_their_cards_and_everybody_sees_who_can_what",
+        ),
         Mutant(
             "hub/kernel/messages/post.py",
             "(member.role, *member.capabilities)",

@@ -17,6 +17,8 @@ TIES: Final = f"{RULES}::test_a_ranked_tie_goes_out_by_the_earlier_rounds_then_b
 MOVES: Final = f"{FIXED}::test_no_sequence_of_moves_by_others_changes_weights_access_or_electorate"
 AT_ONCE: Final = f"{PARALLEL}::test_sixty_proposals_with_six_voters_at_two_hubs_all_close"
 COMMITTING: Final = f"{PARALLEL}::test_a_deadline_counts_a_ballot_that_is_being_committed_at_another_hub"
+REFUSED: Final = "tests/surfaces/test_refusals.py"
+AFTER: Final = f"{REFUSED}::test_a_ballot_after_the_close_gets_the_outcome_and_its_arithmetic"
 
 _LOCK: Final = """                        if locks:
                             await connection.fetch(
@@ -65,6 +67,20 @@ CLAIMS: Final = [
         "However many vote at the same moment, through however many hubs, every ballot counts and every vote ends.",
         (AT_ONCE, f"{PARALLEL}::test_sixty_proposals_with_six_voters_at_once_all_close"),
         Mutant("hub/storage/postgres.py", _LOCK + _LOAD, _LOAD + _LOCK, AT_ONCE),
+    ),
+    Claim(
+        "deciding-refusals",
+        "Every wrong move of deciding and planning is refused with a code and with how things stand now.",
+        (AFTER, f"{REFUSED}::test_a_ballot_from_outside_the_electorate_learns_who_is_in_it"),
+        Mutant(
+            "hub/features/voting/handlers.py",
+            """decide again",
+            proposal=there.model_dump(mode="json"),
+""",
+            """decide again",
+""",
+            AFTER,
+        ),
     ),
     Claim(
         "P13-clock",
