@@ -22,7 +22,14 @@ from hub.storage.interface import Tx
 from mcp_bridge.compat import LegacySubscriptions
 from mcp_bridge.resources import INBOX
 
-PARTS: Final = ("", "/events", "/proposals", "/decisions", "/reservations")  # of a room, told whenever it grows
+PARTS: Final = (
+    "",
+    "/events",
+    "/proposals",
+    "/decisions",
+    "/reservations",
+    "/github",
+)  # of a room, told whenever it grows
 COALESCE_S: Final = 0.02  # under load one notification stands for many commits
 log = logging.getLogger(__name__)
 

@@ -114,7 +114,7 @@ class FakeGithub:
             return self._error(401, "Bad credentials")
         if not headers.get("user-agent"):
             return self._error(403, "Request forbidden by administrative rules.")
-        parts = url.path.strip("/").split("/")
+        parts = url.path.removeprefix("/api/v3").strip("/").split("/")  # where GitHub Enterprise has it
         repo = self.repos.get("/".join(parts[1:3])) if parts[0] == "repos" else None
         if repo is None:
             return self._error(404, "Not Found")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hub.features.github.contract import (
 )
 from hub.features.kanban.contract import AddCard, GetCard
 from tests.support.github import TOKEN, Answer, FakeGithub, github_running
-from tests.support.surfaces import SURFACES, Hand, Refused, Stage, stage_on
+from tests.support.surfaces import SURFACES, Hand, Refused, Stage, open_http, open_tools, register, stage_on
 
 pytestmark = pytest.mark.anyio
 Scene = tuple[Stage, FakeGithub]
@@ -113,3 +114,24 @@ async def test_a_card_becomes_an_issue_and_a_branch_a_pull_request(scene: Scene)
     assert (pull["state"], pull["url"]) == ("opened", "https://github.com/acme/app/pull/2")
     assert (await newest(ada))["url"] == pull["url"]
     assert len(github.made) == 2
+
+
+async def test_models_read_what_was_opened_and_hear_when_it_is_not_possible(tmp_path: Path, anyio_backend: str) -> None:
+    async with (
+        github_running() as github,
+        stage_on(tmp_path, "mcp", github_token=TOKEN, github_api=github.address) as stage,
+        AsyncExitStack() as stack,
+    ):
+        token = await register(stage.served, "ada")
+        ada = await open_tools(stack, stage.served, await open_http(stack, stage.served, token))
+        await ada.call_tool("join", {"room": "build"})
+        refused = await ada.call_tool("github", {"action": "issue", "title": "x"})
+        assert refused.is_error
+        assert "mcp-bridge github allow" in getattr(refused.content[0], "text", "")
+        async with HubClient(stage.served.url, stage.served.token) as local:
+            await local.call(AllowGithub(room="build", repositories=("acme/app",)))
+        made = await ada.call_tool("github", {"action": "issue", "title": "Login is slow"})
+        assert made.structured_content is not None
+        shown = (await ada.read_resource("room://build/github")).contents[0]
+        [one] = json.loads(getattr(shown, "text", ""))["items"]
+        assert (one["id"], one["url"]) == (made.structured_content["id"], github.made[0]["html_url"])

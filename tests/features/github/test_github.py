@@ -15,6 +15,7 @@ import pytest
 
 from hub.core.caller import Caller
 from hub.core.errors import Forbidden, HubError, RoomNotFound
+from hub.core.event import EVENT_TYPES
 from hub.features.discussion.contract import ExportDecisions, ListDecisions, RecordDecision
 from hub.features.github import rules
 from hub.features.github.contract import (
@@ -35,6 +36,8 @@ from hub.features.kanban.contract import AddCard, GetCard
 from hub.features.messages.contract import ListMessages, PostMessage, RedactMessage
 from hub.kernel.inbox.contract import ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, LeaveRoom, UpdateMember
+from hub.log.log import load_body
+from hub.settings import Settings, SettingsError
 from tests.features.hooks.test_hooks import payload
 from tests.log.test_rebuild import same_after_rebuild
 from tests.support.github import TOKEN, Answer, FakeGithub, github_running, signed
@@ -484,3 +487,35 @@ async def test_every_end_is_an_event(place: Place) -> None:
     kinds = [event["type"] for event in events if str(event["type"]).startswith("github.")]
     assert kinds == ["github.allowed", "github.asked", "github.not_opened", "github.asked", "github.opened"]
     assert LEASE_MS > 2 * 1000 * (TIMEOUT_S + 10), "who holds a job has ended its calls before another hub looks"
+
+
+async def test_an_enterprise_server_has_its_api_below_a_path(tmp_path: Path, github: FakeGithub) -> None:
+    async with place_at(tmp_path, github, github_api=f"{github.address}/api/v3") as place:
+        assert (await place.issue(title="x")).state == "opened"
+        assert github.calls == [("POST", "/api/v3/repos/acme/app/issues")]
+
+
+@pytest.mark.parametrize("address", ["http://github.example.org", "ftp://127.0.0.1", "api.github.com", ""])
+def test_the_token_is_sent_to_an_https_address_only(address: str) -> None:
+    with pytest.raises(SettingsError, match="github_api"):
+        Settings(github_token=TOKEN, github_api=address)
+
+
+# what was written once must load for ever; lines are only added
+WRITTEN: list[tuple[str, dict[str, Any]]] = [
+    ("github.allowed", {"repositories": ["acme/app"]}),
+    ("github.asked", {"id": "g2-5", "kind": "pull", "repo": "acme/app", "title": "x", "body": "y", "about": ["c2-4"],
+                      "labels": [], "assignees": [], "head": "login", "base": "main", "draft": True}),
+    ("github.asked", {"kind": "issue", "repo": "acme/app", "about": ["c2-4"]}),  # as it is left when it is blanked
+    ("github.retried", {"opening": "g2-5"}),
+    ("github.opened", {"opening": "g2-5", "asker": 3, "kind": "pull", "repo": "acme/app", "number": 7,
+                       "url": "https://github.com/acme/app/pull/7", "about": ["c2-4"], "not_linked": ["c2-4: full"]}),
+    ("github.not_opened", {"opening": "g2-5", "asker": 3, "state": "unknown", "code": "unknown", "reason": "lost"}),
+]  # fmt: skip
+
+
+def test_there_is_an_example_of_every_event_and_it_loads() -> None:
+    assert {kind for kind, _ in WRITTEN} == {name for name in EVENT_TYPES if name.startswith("github.")}
+    for kind, data in WRITTEN:
+        loaded = load_body(kind, orjson.dumps(data)).model_dump(mode="json", exclude_none=True)
+        assert loaded.items() >= {k: v for k, v in data.items() if k != "id"}.items()
