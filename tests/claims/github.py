@@ -24,6 +24,7 @@ CLAIMS: Final = [
             CRASH,
             "tests/features/github/test_parallel.py::test_two_hubs_send_everything_once",
             f"{GITHUB}::test_the_same_wish_again_opens_nothing_unless_it_is_meant",
+            f"{GITHUB}::test_data_from_a_backup_finds_what_was_sent_since",
         ),
         Mutant(
             "hub/features/github/worker.py",

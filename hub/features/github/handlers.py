@@ -9,6 +9,7 @@ from hub.core.names import make_id
 from hub.features.github import contract as c
 from hub.features.github import rules
 from hub.features.github.project import (
+    LOOK_THEN_SEND,
     NEVER,
     SELECT,
     TOPIC,
@@ -161,7 +162,7 @@ def retry_opening(tx: Tx, call: Call, request: c.RetryOpening) -> c.Opening:
         raise rules.GithubOff(missing)
     rules.choose_repository(load_repositories(tx, log), row["repo"])
     append(tx, call, log, c.GithubRetried(opening=request.opening))
-    _plan(tx, call, log, row["seq"], "look, then send" if row["state"] == "unknown" else "send")
+    _plan(tx, call, log, row["seq"], LOOK_THEN_SEND if row["state"] == "unknown" else "send")
     return _view(tx, log, row["seq"])
 
 

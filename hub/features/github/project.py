@@ -25,6 +25,7 @@ from hub.storage.interface import Row, Tx
 
 TOPIC = -(OWN_TOPICS + 7)  # wakes the workers
 NEVER = 1 << 62
+LOOK_THEN_SEND = "look, then send"  # a step of a call, besides "send" and "look"
 SELECT: LiteralString = (
     "select o.*, c.due_at, c.reason as waiting from github_opening o"
     " left join github_call c on c.log = o.log and c.seq = o.seq"

@@ -30,7 +30,7 @@ from hub.features.github.contract import (
     GithubNotOpened,
     GithubOpened,
 )
-from hub.features.github.project import NEVER, TOPIC, about_of, load_repositories
+from hub.features.github.project import LOOK_THEN_SEND, NEVER, TOPIC, about_of, load_repositories
 from hub.features.github.remote import GithubApi, Wanted
 from hub.features.github.rules import Absent, Doubtful, Later, Made, Outcome, Refused, Source
 from hub.features.hooks.contract import ListHooks
@@ -148,12 +148,17 @@ class GithubWorker:
         name = make_id(OPENING_LETTER, job.log, job.seq)
         log.info("github: %s %s: %s", name, job.step, type(outcome).__name__.lower())
 
-    def appear(self, tx: Tx) -> None:
-        """Be known as a hub that can, or cannot, speak to GitHub."""
-        now_ms = self._host.system_call().now_ms
+    def arrive(self, tx: Tx) -> None:
+        """Begin: what was left over is looked for before it is sent, for the data may be an older copy of itself."""
         if not self._host.store.locking:  # the only hub over this data: whoever else was there is dead
             tx.run("delete from github_hub")
             tx.run("update github_call set due_at = 0, owner = '' where owner <> '' and due_at < :never", never=NEVER)
+        tx.run("update github_call set step = :look where step = 'send'", look=LOOK_THEN_SEND)
+        self.appear(tx)
+
+    def appear(self, tx: Tx) -> None:
+        """Be known as a hub that can, or cannot, speak to GitHub."""
+        now_ms = self._host.system_call().now_ms
         tx.run(
             "insert into github_hub (id, missing, until) values (:id, :missing, :until)"
             " on conflict (id) do update set until = excluded.until",
@@ -301,7 +306,7 @@ def _not_sent(tx: Tx, call: Call, row: Row, opening: Row, outcome: Outcome) -> N
 
 def _not_found(tx: Tx, call: Call, row: Row, opening: Row, outcome: Outcome) -> None:
     """It was looked for: send it if that was asked for, else look again, and in the end say that nobody knows."""
-    if isinstance(outcome, Absent) and row["step"] == "look, then send":
+    if isinstance(outcome, Absent) and row["step"] == LOOK_THEN_SEND:
         _put_off(tx, row, "send", 0, call.now_ms, "")
         return
     why = "GitHub's list does not have it" if isinstance(outcome, Absent) else getattr(outcome, "reason", "")
@@ -411,7 +416,7 @@ async def running(host: Host) -> AsyncIterator[None]:
     missing = "" if token and find_spec("githubkit") else rules.UNINSTALLED if token else rules.UNCONFIGURED
     worker = GithubWorker(host, None if missing else GithubApi(token, address), missing)
     host.provide(worker)
-    await host.store.write(worker.appear)
+    await host.store.write(worker.arrive)
     task = None if missing else asyncio.create_task(worker.run())
     if task is not None:
         task.add_done_callback(_say_why)

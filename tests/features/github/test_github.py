@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -241,6 +242,21 @@ async def test_a_hub_that_stops_while_github_answers_finds_it_when_it_is_back(
         found = await ada.call(GetOpening(room="build", opening=opening.id, wait_s=20))
         assert (found.state, found.number) == ("opened", 1)
     assert (github.mutations(), len(github.made)) == (1, 1)
+
+
+async def test_data_from_a_backup_finds_what_was_sent_since(tmp_path: Path, github: FakeGithub) -> None:
+    github.faults = [Answer(403, {"message": "secondary rate limit"}, {"retry-after": "60"})]
+    async with place_at(tmp_path / "now", github) as place:
+        opening = await place.ada.call(OpenIssue(room="build", title="Login is slow"))
+        await place.waits(opening)
+        token = place.hub.tokens["ada"]
+    shutil.copytree(tmp_path / "now", tmp_path / "backup")
+    for home in ("now", "backup"):
+        async with running_hub(tmp_path / home, github_token=TOKEN, github_api=github.address) as hub:
+            ada = await hub.caller(token)
+            hub.clock.advance(61)
+            found = await ada.call(GetOpening(room="build", opening=opening.id, wait_s=20))
+            assert (found.state, found.number, len(github.made)) == ("opened", 1, 1), home
 
 
 async def test_what_cannot_be_known_is_said_and_a_person_decides(place: Place) -> None:
