@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hub.core.errors import Conflict, Forbidden, HubError, Invalid, NotFound, listing, nearest
+from hub.core.errors import Conflict, Forbidden, Invalid, NotFound, listing, nearest
 from hub.core.visible import visible
 from hub.features.github.contract import MOST_BODY, NAMES, Kind
 
@@ -28,10 +28,10 @@ _QUOTED: Final = 8000  # characters of each thing; the rest is in the room
 _ZERO_WIDTH: Final = "\u200b"
 
 
-class GithubOff(HubError):
-    """What the hub lacks is in the message."""
+class GithubOff(Conflict):
+    """What the hub lacks is in the message. Nothing was stored."""
 
-    code, status, title = "github-off", 503, "The hub cannot reach GitHub"
+    code, title = "github-off", "The hub cannot reach GitHub"
 
 
 class RepositoryNotAllowed(Forbidden):
