@@ -167,7 +167,7 @@ def _open(tx: Tx, call: Call, room: str, proposal: str) -> Loaded:
     loaded = load_proposal(tx, entered.log, proposal_seq(entered.log, proposal))
     if loaded.state != "open":
         there = view(tx, loaded.log, loaded.seq)
-        won = f", {there.outcome}" if there.outcome and there.outcome != loaded.state else ""
+        won = f", {there.outcome}" if loaded.state == "decided" else ""
         raise rules.ProposalClosedAlready(
             f"{loaded.id} is closed: {loaded.state}{won}; open a new proposal to decide again",
             proposal=there.model_dump(mode="json"),
