@@ -17,6 +17,15 @@ from hub.core.slug import slug
 
 RECONNECT_S: Final = 2.0  # a client that reconnects its server ends the old process a moment later
 MOST_SEATS: Final = 1000
+# what clients call themselves in the handshake, and what people call them
+SHORT: Final = {
+    "claude-code": "claude",
+    "claude-ai": "claude",
+    "codex-mcp-client": "codex",
+    "gemini-cli-mcp-client": "gemini",
+    "cursor-vscode": "cursor",
+    "Visual Studio Code": "vscode",
+}
 WORDS: Final = (
     "otter", "maple", "comet", "raven", "cedar", "ember", "finch", "harbor",
     "jasper", "kestrel", "lotus", "meadow", "nova", "opal", "pebble", "quill",
@@ -115,7 +124,7 @@ class Identity:
         base = hashlib.sha256(f"{client}\0{project}\0{name}".encode()).hexdigest()[:16]
         self._seat = Seat(home, base, session)
         self.key = hashlib.sha256(f"{base}\0{self._seat.number}".encode()).hexdigest()[:24]
-        short = {"claude-code": "claude", "claude-ai": "claude", "codex-mcp-client": "codex"}.get(client, client)
+        short = SHORT.get(client, client)
         at_home = project in (Path.home(), Path("/"))
         plain = slug(short if at_home else f"{short}-{project.name}")
         self.name = name or seat_name(plain, self._seat.number)

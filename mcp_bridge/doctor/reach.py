@@ -34,5 +34,5 @@ WAYS: Final = {
     "codex": Way("poll", POLL, tested=True),
     "cursor": Way("poll", POLL, tested=False),
     "vscode": Way("poll", POLL, tested=False),
-    "gemini": Way("poll", POLL, tested=False),
+    "gemini": Way("poll", POLL, tested=True),
 }

@@ -13,6 +13,7 @@ FLIGHTS: Final = "tests/push/test_flights.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
 NAMES: Final = "tests/mcp/test_identity.py"
 CODEX: Final = "tests/clients/test_codex.py"
+GEMINI: Final = "tests/clients/test_gemini.py"
 DOCTOR: Final = "tests/doctor/test_clients.py"
 INSTALLED: Final = "tests/doctor/test_installed.py"
 MACHINE: Final = "tests/doctor/test_machine.py"
@@ -43,6 +44,14 @@ CLAIMS: Final = [
             '    "BRIDGE_HOME",\n',
             "",
             f"{SETUP}::test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads",
+        ),
+    ),
+    Claim(
+        "reach-gemini",
+        "The real Gemini CLI, set up by one command, joins, sends and polls; a message to it is in its next request.",
+        (
+            f"{GEMINI}::test_gemini_joins_sends_and_polls_and_a_message_to_it_is_in_its_next_request",
+            f"{GEMINI}::test_setup_and_remove_leave_gemini_with_its_own_settings",
         ),
     ),
     Claim(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_bridge.identity import WORDS, Identity, Seat, seat_name
+from mcp_bridge.identity import SHORT, WORDS, Identity, Seat, seat_name
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="seats need file locks")
 
@@ -73,6 +73,13 @@ def test_sessions_without_a_session_id_are_told_apart_too(sessions: Sessions) ->
     assert first.key != second.key
     sessions.end(first)
     assert sessions.start().key == first.key
+
+
+def test_clients_have_the_names_that_people_call_them(tmp_path: Path) -> None:
+    for client, name in SHORT.items():
+        who = Identity(tmp_path, client, "", "", {"CLAUDE_PROJECT_DIR": str(tmp_path / "parser")})
+        assert who.name == f"{name}-parser"
+        who.end()
 
 
 def test_a_given_name_wins(sessions: Sessions) -> None:
