@@ -30,6 +30,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from hub.settings import default_home
 from mcp_bridge.identity import Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
+from mcp_bridge.push.codex import CodexSession, Rollout
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import QuietHours, Rung, switched_off
 from mcp_bridge.push.pusher import MESSAGE_LISTS, Pusher, ids_in
@@ -258,6 +259,7 @@ class Relay:
         inbox: InboxSocket | None = None,
         quiet: QuietHours | None = None,
         transcript: Transcript | None = None,
+        codex: CodexSession | None = None,
         off: frozenset[Rung] = frozenset(),
     ) -> None:
         self._hub = hub
@@ -291,6 +293,11 @@ class Relay:
         self._roots = share_roots(os.environ, project_directory(dict(os.environ)))
         self._proved: list[str] = []  # messages that a push brought for sure, and the hub's reader does not know yet
         ways: dict[Rung, Way] = {} if inbox is None else {"socket": inbox}
+        self._codex = codex
+        rollout = None
+        if codex is not None:
+            ways["queue"], transcript = codex, (rollout := Rollout(codex.rollout))
+        self._attendance = Flight()
         self._pusher = Pusher(
             ways,
             self._look,
@@ -300,6 +307,7 @@ class Relay:
             transcript=transcript,
             off=off,
             quiet=quiet,
+            hold=(lambda: rollout.busy) if rollout is not None else (lambda: False),
         )
 
     # --- frames -----------------------------------------------------------------------------------------------------
@@ -513,19 +521,27 @@ class Relay:
 
     def _attend(self) -> None:
         """Hold presence as long as this process lives; each line may be a wake-up."""
-        where = f"/v1/attend?reach={self._pusher.reach}"
         while not self._over.is_set():
+            where = f"/v1/attend?reach={self._pusher.reach}"
+            self._attendance = Flight()
             try:
                 with open_connection(self._hub.url(), 40) as connection:
+                    self._attendance.take(connection)
                     connection.request("GET", where, headers={"authorization": f"Bearer {self._agent_token}"})
                     answer = connection.getresponse()
                     while answer.status == 200 and answer.fp.readline():
                         self._pusher.wake()
                 if answer.status == 401:
                     self.enter(again=True)
-            except (HubGone, OSError, http.client.HTTPException, PermissionError, ValueError):
+            except (Cancelled, HubGone, OSError, http.client.HTTPException, PermissionError, ValueError):
                 pass
-            self._over.wait(1)
+            self._over.wait(0 if self._attendance.stopped.is_set() else 1)
+
+    def _note_session(self, meta: Message) -> None:
+        """A client that names its session only in its calls: from now on it can be reached."""
+        if self._codex is not None and self._codex.notice(meta):
+            self._pusher.wake()
+            self._attendance.stop()  # attends again at once, with the reach as it is now
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -590,6 +606,7 @@ class Relay:
         with self._settling:
             key, done, proved = "", list(self._done), self._proved[-MOST_SHOWN:]
         if frame["method"] == "tools/call":
+            self._note_session(meta)
             key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{next(self._count):08d}")
             meta["mab/key"], meta["mab/ack"] = key, done
         if frame["method"] in ("tools/call", "tasks/get"):
@@ -901,6 +918,7 @@ def main(argv: list[str]) -> None:
         signal.signal(name, lambda *_: os._exit(0))  # the hub sees the connection end; nothing is held here
     inbox = InboxSocket.take(os.environ)  # before anything is started that would inherit the token
     named, room = options["name"], options["room"]
+    codex = CodexSession.of(os.environ) if "CLAUDE_CODE_SESSION_ID" not in os.environ else None
     relay = Relay(
         hub,
         sys.stdin.buffer,
@@ -910,6 +928,7 @@ def main(argv: list[str]) -> None:
         inbox=inbox,
         quiet=quiet_hours(),
         transcript=session_transcript(),
+        codex=codex,
         off=switched_off(os.environ),
     )
     relay.run()

@@ -1,9 +1,9 @@
 """Which way a waiting message takes into a session: pure decisions, no I/O.
 
 From best to last: `wait` (the model has a call of ours open, which brings it), `socket` (the session's own inbox
-socket), `monitor` (a line of our plugin's monitor), `rewake` (our plugin's waiting hook), `channel` (a notification,
-where the user switched channels on), `hook` (our plugin's context hooks), `result` (a digest on a tool result).
-The last two wake nobody: they bring what waits when the session does something by itself.
+socket), `queue` (the queue of a Codex session), `monitor` (a line of our plugin's monitor), `rewake` (our plugin's
+waiting hook), `channel` (a notification, where the user switched channels on), `hook` (context hooks), `result` (a
+digest on a tool result). The last two wake nobody: they bring what waits when the session does something by itself.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Rung = Literal["wait", "socket", "monitor", "rewake", "channel", "hook", "result"]
-LADDER: Final[tuple[Rung, ...]] = ("wait", "socket", "monitor", "rewake", "channel", "hook", "result")
-WAKING: Final[frozenset[Rung]] = frozenset({"wait", "socket", "monitor", "rewake", "channel"})
+Rung = Literal["wait", "socket", "queue", "monitor", "rewake", "channel", "hook", "result"]
+LADDER: Final[tuple[Rung, ...]] = ("wait", "socket", "queue", "monitor", "rewake", "channel", "hook", "result")
+WAKING: Final[frozenset[Rung]] = frozenset({"wait", "socket", "queue", "monitor", "rewake", "channel"})
 SWITCHES: Final[Mapping[Rung, str]] = {rung: f"BRIDGE_PUSH_{rung.upper()}" for rung in LADDER if rung != "wait"}
 OFF_UNLESS_ASKED: Final[frozenset[Rung]] = frozenset({"channel"})
 Entry = Mapping[str, Any]

@@ -92,6 +92,7 @@ class Pusher:
         transcript: Transcript | None = None,
         off: frozenset[Rung] = frozenset(),
         quiet: QuietHours | None = None,
+        hold: Callable[[], bool] = lambda: False,
         minute: Callable[[], int] = local_minute,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -103,6 +104,7 @@ class Pusher:
         self._transcript = transcript
         self._off = off
         self._quiet = quiet or QuietHours()
+        self._hold = hold  # the session would take a push in only later: better by a tool result, or when it is idle
         self._minute = minute
         self._clock = clock
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -176,7 +178,7 @@ class Pusher:
                 if self.settle() or woken or not self._open:
                     if over.wait(max(SETTLE_S, self.free_at - self._clock())):
                         return
-                    if not self.once() and self._waiting():
+                    if not self.once() and (self._waiting() or self._hold()):
                         self._grown.set()  # the open call may end without bringing it
             except Exception as error:  # the hub restarts, or answers oddly: the next wake-up looks again
                 self._note(f"push waits: {type(error).__name__}")
@@ -191,7 +193,7 @@ class Pusher:
     def once(self) -> bool:
         """Look into the inbox and push what should be pushed; whether something was."""
         with self._turn:
-            if self._waiting() or not self.offers() & WAKING:
+            if self._waiting() or self._hold() or not self.offers() & WAKING:
                 return False
             found = self._next()
             if found is None or self._waiting():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from mcp_bridge.push.ladder import SWITCHES
 from mcp_bridge.setup import edit
 
 SERVER: Final = "bridge"
@@ -20,13 +21,14 @@ PASSED_ON: Final = (
     "BRIDGE_HOME",
     "BRIDGE_HUB_WAIT_S",
     "BRIDGE_NAME",
-    "BRIDGE_PUSH_SOCKET",
+    "BRIDGE_PUSH_TRANSCRIPT",
     "BRIDGE_QUIET_HOURS",
     "BRIDGE_ROOM",
     "BRIDGE_SESSION",
     "BRIDGE_SHARE_ROOTS",
     "BRIDGE_TOKEN",
     "BRIDGE_URL",
+    *sorted(SWITCHES.values()),
 )
 Scope = Literal["user", "project", "local"]
 

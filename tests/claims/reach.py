@@ -13,6 +13,7 @@ FLIGHTS: Final = "tests/push/test_flights.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
 NAMES: Final = "tests/mcp/test_identity.py"
 CODEX: Final = "tests/clients/test_codex.py"
+QUEUE: Final = "tests/push/test_codex.py"
 GEMINI: Final = "tests/clients/test_gemini.py"
 DOCTOR: Final = "tests/doctor/test_clients.py"
 INSTALLED: Final = "tests/doctor/test_installed.py"
@@ -44,6 +45,24 @@ CLAIMS: Final = [
             '    "BRIDGE_HOME",\n',
             "",
             f"{SETUP}::test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads",
+        ),
+    ),
+    Claim(
+        "reach-codex-queue",
+        "An idle interactive Codex takes a turn for a message to it; what a poll brought in its turn does not come again.",
+        (
+            f"{CODEX}::test_an_idle_interactive_codex_takes_a_turn_for_a_message_and_only_then_it_is_seen",
+            f"{CODEX}::test_a_busy_codex_is_not_queued_for_what_a_poll_in_its_turn_brings",
+            f"{QUEUE}::test_the_recorded_session_is_busy_in_its_turns_only",
+            f"{QUEUE}::test_the_models_answer_after_the_text_is_the_proof",
+            f"{QUEUE}::test_a_text_that_an_idle_session_never_took_is_given_back",
+            f"{QUEUE}::test_a_text_goes_over_stdin_into_the_sessions_queue",
+        ),
+        Mutant(
+            "mcp_bridge/push/codex.py",
+            "self._turn = kind == BEGINS",
+            "self._turn = False",
+            f"{QUEUE}::test_a_busy_session_is_not_queued_for",
         ),
     ),
     Claim(

@@ -27,7 +27,6 @@ class MockGemini:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.bodies: list[Body] = []
-        self.requests: list[str] = []
         model = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,7 +37,6 @@ class MockGemini:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
-                model.requests.append(self.path)
                 if "countTokens" in self.path:
                     self._send(b'{"totalTokens": 1}', "application/json")
                     return

@@ -27,13 +27,17 @@ def use(tool: str, *, namespace: str | None = None, **arguments: Any) -> Item:
     return made | ({"namespace": namespace} if namespace else {})
 
 
+def has_servers(body: Body) -> bool:
+    """Whether this is a turn of a session with MCP servers; Codex also asks the model for titles, without tools."""
+    return any(tool.get("type") == "namespace" and tool["name"].startswith("mcp__") for tool in body.get("tools", ()))
+
+
 class MockResponses:
-    """`script` maps a request to the output items of the answer."""
+    """`script` maps a session's request to the output items of the answer; other requests get a plain word."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.bodies: list[Body] = []
-        self.requests: list[str] = []
         self._count = 0
         model = self
 
@@ -44,14 +48,12 @@ class MockResponses:
                 return None
 
             def do_GET(self) -> None:
-                model.requests.append(f"GET {self.path}")
                 self._send(b'{"data": [], "models": []}', "application/json")
 
             def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers["content-length"] or 0))
-                model.requests.append(f"POST {self.path} {self.headers.get('content-encoding')}")
-                body = json.loads(raw)
-                model.bodies.append(body)
+                body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)))
+                if has_servers(body):
+                    model.bodies.append(body)
                 events = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in model.events(body))
                 self._send(events.encode(), "text/event-stream")
 
@@ -72,7 +74,7 @@ class MockResponses:
         self._server.server_close()
 
     def having(self, text: str) -> list[Body]:
-        """Requests whose input holds this text."""
+        """Requests of the session whose input holds this text."""
         return [body for body in list(self.bodies) if text in json.dumps(body.get("input"), ensure_ascii=False)]
 
     def events(self, body: Body) -> Iterator[Body]:
@@ -83,7 +85,7 @@ class MockResponses:
             {"id": f"item_{self._count}_{place}", "call_id": f"call_{self._count}_{place}", **item}
             if item["type"] == "function_call"
             else {"id": f"item_{self._count}_{place}", **item}
-            for place, item in enumerate(self.script(body))
+            for place, item in enumerate(self.script(body) if has_servers(body) else [say("fine")])
         ]
         for place, item in enumerate(items):
             yield {"type": "response.output_item.added", "output_index": place, "item": item}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from tests.clients.codex import Codex
 from tests.clients.hub import HubAtHome
 from tests.clients.mock_responses import Body, Item, MockResponses, say, use
+from tests.support.waiting import eventually_sync
 
 pytestmark = [pytest.mark.client, pytest.mark.timeout(200)]
 
@@ -89,6 +92,57 @@ def test_what_codex_did_not_poll_is_counted_on_its_next_result_and_never_seen(st
     assert '\\"unread\\":1' in outputs(stage.model.bodies[-1])[1]
     receipts = stage.hub("GET", f"/v1/rooms/proj/messages/{sent[0]}/receipts")["receipts"]
     assert [r["state"] for r in receipts] == ["queued"]
+
+
+def open_session(stage: Stage) -> None:
+    """An interactive session that has called a tool once and is idle."""
+    stage.model.script = lambda body: [say("understood")] if outputs(body) else [call("join", room="proj")]
+    stage.codex.start("join the others")
+    eventually_sync(lambda: stage.reach_of("codex-proj") == "push", within_s=60, what="its queue can be written")
+
+
+def state(stage: Stage, message: str) -> str:
+    return str(stage.hub("GET", f"/v1/rooms/proj/messages/{message}/receipts")["receipts"][0]["state"])
+
+
+def test_an_idle_interactive_codex_takes_a_turn_for_a_message_and_only_then_it_is_seen(stage: Stage) -> None:
+    open_session(stage)
+    ids = []
+    for number in range(2):
+        ids.append(stage.send(f"IDLE-{number}-WORD", "codex-proj"))
+        eventually_sync(lambda: stage.model.having(f"IDLE-{len(ids) - 1}-WORD"), within_s=40, what="a request with it")
+        eventually_sync(lambda: state(stage, ids[-1]) == "seen", what="the answer proves it")
+    assert b"IDLE-0-WORD" in stage.codex.screen
+    last = json.dumps(stage.model.bodies[-1]["input"])
+    assert [len(re.findall(rf"{message}(?![0-9a-z])", last)) for message in ids] == [1, 1], last[-3000:]
+    stage.send("TO-NOBODY-WORD")
+    before = len(stage.model.bodies)
+    assert not threading.Event().wait(3)
+    assert len(stage.model.bodies) == before, "a message to nobody wakes nobody"
+
+
+def test_a_busy_codex_is_not_queued_for_what_a_poll_in_its_turn_brings(stage: Stage) -> None:
+    open_session(stage)
+    began = threading.Event()
+    sent: list[str] = []
+
+    def work(body: Body) -> list[Item]:
+        text = json.dumps(body["input"])
+        if "BEGIN-WORK" not in text:
+            return [say("understood")]
+        if not began.is_set():
+            began.set()
+            sent.append(stage.send("MIDTURN-WORD", "codex-proj"))
+            return [call("who")]
+        return [say("all done")] if "MIDTURN-WORD" in text else [call("poll", wait_s=10)]
+
+    stage.model.script = work
+    stage.send("BEGIN-WORK", "codex-proj")
+    eventually_sync(lambda: stage.model.having("MIDTURN-WORD"), within_s=60, what="the poll brings it")
+    eventually_sync(lambda: b"all done" in stage.codex.screen, within_s=20, what="the turn ends")
+    assert not threading.Event().wait(12), "longer than an idle session waits before it looks into its queue"
+    found = json.dumps(stage.model.bodies[-1]["input"])
+    assert found.count("MIDTURN-WORD") == 1, "it did not come again by the queue"
 
 
 def test_setup_and_remove_leave_codex_with_its_own_configuration(tmp_path: Path) -> None:

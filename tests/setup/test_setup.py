@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import mcp_bridge
 from mcp_bridge.commands.setup import carry_out, change_for
+from mcp_bridge.push.ladder import SWITCHES
 from mcp_bridge.setup import edit
 from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Place, Target
 from mcp_bridge.setup.edit import CannotEdit
@@ -198,7 +199,7 @@ def test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads() -> None:
     source = Path(mcp_bridge.__file__).parent
     files = [source / name for name in ("relay.py", "identity.py", "local_files.py", "push/inbox_socket.py")]
     read = {word for file in files for word in re.findall(r'"(BRIDGE_[A-Z_]+)"', file.read_text("utf-8"))}
-    assert read <= set(entry["env_vars"])
+    assert read | set(SWITCHES.values()) <= set(entry["env_vars"])
     assert "BRIDGE_HOME" in read
 
 
