@@ -101,9 +101,9 @@ CLIENTS: Final = {
     for client in (
         Client("claude-code", "Claude Code", "claude", ("user", "project", "local")),
         Client("claude-desktop", "Claude Desktop", "", ("user",)),
-        Client("codex", "Codex", "codex", ("user",)),
+        Client("codex", "Codex", "codex", ("user", "project")),
         Client("cursor", "Cursor", "cursor", ("user", "project")),
-        Client("vscode", "VS Code", "code", ("project",)),
+        Client("vscode", "VS Code", "code", ("project", "user")),
         Client("gemini", "Gemini CLI", "gemini", ("user", "project")),
     )
 }
@@ -157,6 +157,7 @@ def _files(client: str, place: Place, scope: Scope) -> list[Path]:
         return [
             {
                 "claude-code": project / ".mcp.json",
+                "codex": project / ".codex" / "config.toml",
                 "cursor": project / ".cursor" / "mcp.json",
                 "vscode": project / ".vscode" / "mcp.json",
                 "gemini": project / ".gemini" / "settings.json",
@@ -169,6 +170,8 @@ def _files(client: str, place: Place, scope: Scope) -> list[Path]:
         return [Path(folder) / ".claude.json" if folder else home / ".claude.json"]
     if client == "codex":
         return [Path(env.get("CODEX_HOME") or home / ".codex") / "config.toml"]
+    if client == "vscode":
+        return [_vscode_folder(place) / "mcp.json"]
     return [{"cursor": home / ".cursor" / "mcp.json", "gemini": home / ".gemini" / "settings.json"}[client]]
 
 
@@ -184,11 +187,20 @@ def _desktop_folders(place: Place) -> list[Path]:
     return packaged + ([roaming] if roaming.exists() or not packaged else [])
 
 
+def _vscode_folder(place: Place) -> Path:
+    """Where VS Code keeps the settings of the default profile."""
+    if place.platform == "darwin":
+        return place.home / "Library" / "Application Support" / "Code" / "User"
+    if place.platform == "win32":
+        return Path(place.environment.get("APPDATA") or place.home / "AppData" / "Roaming") / "Code" / "User"
+    return Path(place.environment.get("XDG_CONFIG_HOME") or place.home / ".config") / "Code" / "User"
+
+
 def _traces(client: str, place: Place) -> list[Path]:
     if client == "claude-desktop":
         return _desktop_folders(place)
     if client == "claude-code":
         return _files(client, place, "user")
     if client == "vscode":
-        return [place.project / ".vscode"]
+        return [place.project / ".vscode", _vscode_folder(place)]
     return [path.parent for path in _files(client, place, "user")]

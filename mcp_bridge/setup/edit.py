@@ -252,47 +252,57 @@ def toml_parse(text: str) -> dict[str, Any]:
 
 
 def toml_set(text: str, section: str, name: str, value: dict[str, Any]) -> str:
-    """Put a table `[section.name]` with plain values at the end, or in place of the one that is there."""
+    """Put a table `[section.name]` with plain values at the end, or in place of the one that is there.
+
+    Tables inside it, such as what the client remembers of each tool, stay.
+    """
     toml_parse(text)
     newline = _newline(text)
     lines = [f"[{section}.{name}]", *(f"{key} = {json.dumps(item, ensure_ascii=False)}" for key, item in value.items())]
     table = newline.join(lines) + newline
-    if (span := _table(text, section, name)) is not None:
+    if (span := next(iter(_tables(text, section, name, inner=False)), None)) is not None:
         made = text[: span[0]] + table + text[span[1] :]
     else:
         gap = "" if not text.strip("\ufeff") else newline if text.endswith("\n") else newline * 2
         made = text + gap + table
-    if toml_parse(made).get(section, {}).get(name) != value:
+    found = toml_parse(made).get(section, {}).get(name, {})
+    if {key: item for key, item in found.items() if key in value or not isinstance(item, dict)} != value:
         raise CannotEdit(f"[{section}.{name}] is written in a way that cannot be changed safely; edit it by hand")
     return made
 
 
 def toml_remove(text: str, section: str, name: str) -> str:
-    """Take the table `[section.name]` out."""
-    span = _table(text, section, name)
-    if span is None:
-        if name in toml_parse(text).get(section, {}):
-            raise CannotEdit(f"{section}.{name} is not a table of its own; take it out by hand")
-        return text
-    start, end = span
-    before = text[:start]
-    if not text[end:].strip() and before.endswith(_newline(text) * 2):
-        before = before[: -len(_newline(text))]
-    made = before + text[end:]
-    toml_parse(made)
+    """Take the table `[section.name]` out, with the tables inside it."""
+    spans = _tables(text, section, name, inner=True)
+    made = text
+    for start, end in reversed(spans):
+        before, after = made[:start], made[end:]
+        if not after.strip() and before.endswith(_newline(text) * 2):
+            before = before[: -len(_newline(text))]
+        made = before + after
+    if name in toml_parse(made).get(section, {}):
+        raise CannotEdit(f"{section}.{name} is not a table of its own; take it out by hand")
     return made
 
 
-def _table(text: str, section: str, name: str) -> tuple[int, int] | None:
-    """Where the table starts, and where its last entry ends (comments after it belong to what follows)."""
-    head = re.compile(rf"^\[\s*{re.escape(section)}\s*\.\s*\"?{re.escape(name)}\"?\s*\][^\n]*\n?", re.MULTILINE)
-    found = head.search(text.removeprefix("\ufeff"))
-    if not found:
-        return None
-    shift = len(text) - len(text.removeprefix("\ufeff"))
-    start, end = found.start() + shift, found.end() + shift
-    for line in text[end:].splitlines(keepends=True):
-        if not re.match(r"\s*[A-Za-z0-9_\"'-]+\s*=", line):
-            break
-        end += len(line)
-    return start, end
+def _tables(text: str, section: str, name: str, *, inner: bool) -> list[tuple[int, int]]:
+    """Where the table (and those inside it) start, and where their last entries end; comments after belong to what follows."""
+    below = r"(?:\.[^\]\n]+)?" if inner else ""
+    words = rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')"
+    head = re.compile(rf"^\ufeff?(\[\s*{re.escape(section)}\s*\.\s*{words}\s*{below}\s*\][^\n]*\n?)", re.MULTILINE)
+    return [(found.start(1), _end_of_table(text, found.start(1), found.end(1))) for found in head.finditer(text)]
+
+
+def _end_of_table(text: str, start: int, body: int) -> int:
+    """Where the last entry of the table that starts here ends: before the next header, which no value contains."""
+    ends = [found.start() for found in re.compile(r"^[ \t]*\[", re.MULTILINE).finditer(text, body)]
+    for end in [*ends, len(text)]:
+        try:
+            tomllib.loads(text[start:end].replace("\r\n", "\n"))
+        except tomllib.TOMLDecodeError:
+            continue  # that bracket is part of a value
+        kept = text[start:end].splitlines(keepends=True)
+        while len(kept) > 1 and (not kept[-1].strip() or kept[-1].lstrip().startswith("#")):
+            kept.pop()
+        return start + sum(map(len, kept))
+    raise CannotEdit(f"the table at character {start} does not end")

@@ -152,3 +152,7 @@ def test_setup_and_remove_leave_codex_with_its_own_configuration(tmp_path: Path)
     assert "bridge" in codex.run("mcp", "get", "bridge")
     codex.bridge("setup", "codex", "--remove")
     assert codex.config.read_bytes() == before
+    codex.run("mcp", "add", "bridge", "--env", "A=b", "--", "mcp-bridge", "mcp")
+    assert b"[mcp_servers.bridge.env]" in codex.config.read_bytes(), "a table inside ours"
+    codex.bridge("setup", "codex", "--remove")
+    assert "bridge" not in codex.run("mcp", "list")

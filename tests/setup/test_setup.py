@@ -138,6 +138,54 @@ def test_when_somebody_wrote_since_only_our_entry_goes(
             assert edit.json_get(text, outermost(target), "other") is not None
 
 
+APPROVED = """
+[mcp_servers.bridge.tools.send]
+approval_mode = "approve"
+
+# mine
+[mcp_servers.bridge_of_another]
+command = "y"
+"""
+
+
+def test_what_codex_remembers_of_our_tools_stays_with_the_entry_and_goes_with_it(tmp_path: Path) -> None:
+    target, _ = prepare(tmp_path, "codex", "user", "other servers")
+    do(target, tmp_path)
+    target.path.write_text(target.path.read_text() + APPROVED)
+    changed = Target(target.path, target.section, {**target.entry, "command": "/new/mcp-bridge"}, toml=True)
+    do(changed, tmp_path)
+    servers = tomllib.loads(target.path.read_text())["mcp_servers"]
+    assert servers["bridge"]["command"] == "/new/mcp-bridge"
+    assert servers["bridge"]["tools"] == {"send": {"approval_mode": "approve"}}
+    do(changed, tmp_path, remove=True)
+    text = target.path.read_text()
+    assert set(tomllib.loads(text)["mcp_servers"]) == {"other", "bridge_of_another"}
+    assert "# mine" in text
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[mcp_servers.bridge]\ncommand = "x"\nargs = [\n  "a",\n  ["b"],\n]\n',
+        '[ mcp_servers . \'bridge\' ] # ours\ncommand = """\n[not a table]\n"""\n',
+        '[mcp_servers."bridge"]\ncommand = "x"\n[mcp_servers.bridge.env]\nA = "b"\n',
+    ],
+)
+def test_a_table_however_written_goes_whole_and_nothing_else(table: str) -> None:
+    before, after = '# one\n[mcp_servers.a]\ncommand = "a"\n\n', "\n# two\n[tui]\nx = [\n  1,\n]\n"
+    assert edit.toml_remove(before + table + after, "mcp_servers", "bridge") == before + after
+
+
+@pytest.mark.parametrize(
+    "text", ['mcp_servers = { bridge = { command = "x" } }\n', 'mcp_servers.bridge.command = "x"\n']
+)
+def test_an_entry_that_is_no_table_of_its_own_is_left_for_a_person(text: str) -> None:
+    with pytest.raises(CannotEdit, match="by hand"):
+        edit.toml_remove(text, "mcp_servers", "bridge")
+    with pytest.raises(CannotEdit):
+        edit.toml_set(text, "mcp_servers", "bridge", {"command": "y"})
+
+
 def test_the_entry_is_put_beside_what_is_there(tmp_path: Path) -> None:
     target, _ = prepare(tmp_path, "claude-code", "user", "comments and trailing commas")
     do(target, tmp_path)
@@ -177,6 +225,7 @@ def test_project_files_name_no_path_of_this_machine_and_no_secret(tmp_path: Path
             target = client.targets(place(tmp_path), "project", COMMAND)[0]
             assert target.entry["command"] == "mcp-bridge"
             assert "env" not in target.entry
+            assert str(tmp_path) not in json.dumps(dict(target.entry))
 
 
 def test_claude_desktop_which_passes_nothing_on_is_told_where_the_data_is() -> None:
@@ -238,9 +287,19 @@ def test_every_build_of_claude_desktop_is_found(tmp_path: Path) -> None:
     assert files("win32") == [f"AppData/Local/Packages/Claude_abc/LocalCache/Roaming/{name}"]
 
 
+def test_vs_code_has_a_file_of_the_user_on_every_system(tmp_path: Path) -> None:
+    def file(platform: str) -> str:
+        path = CLIENTS["vscode"].targets(place(tmp_path, platform), "user", COMMAND)[0].path
+        return path.relative_to(tmp_path).as_posix()
+
+    assert file("linux") == ".config/Code/User/mcp.json"
+    assert file("darwin") == "Library/Application Support/Code/User/mcp.json"
+    assert file("win32") == "AppData/Roaming/Code/User/mcp.json"
+
+
 def test_a_scope_that_a_client_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotSetUp, match="user"):
-        CLIENTS["codex"].targets(place(tmp_path), "project", COMMAND)
+        CLIENTS["claude-desktop"].targets(place(tmp_path), "project", COMMAND)
 
 
 def test_a_dry_run_shows_the_change_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
