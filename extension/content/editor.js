@@ -57,25 +57,36 @@ function createEditor(finder, page) {
     page.execCommand("delete");
   }
 
-  /** Type it: a paragraph per empty line, a line break per line. @param {string} wanted @param {boolean} guarded */
-  function type(wanted, guarded) {
-    const put = (/** @type {string} */ line) => {
-      if (!line) return;
-      if (!guarded) {
-        page.execCommand("insertText", false, line);
-        return;
-      }
-      // The shortcuts look at what stands before the caret: a letter there hides the mark that would set one off.
-      page.execCommand("insertText", false, line + "x");
-      page.execCommand("delete");
-    };
-    wanted.split("\n\n").forEach((paragraph, i) => {
-      if (i) page.execCommand("insertParagraph");
-      paragraph.split("\n").forEach((line, j) => {
-        if (j) page.execCommand("insertLineBreak");
-        put(line);
-      });
-    });
+  /** A line, and how to get to where it begins. @param {string} wanted */
+  const lines = (wanted) => wanted.split("\n\n").flatMap((paragraph, i) =>
+    paragraph.split("\n").map((line, j) => ({ line, step: j ? "insertLineBreak" : i ? "insertParagraph" : "" })));
+
+  /** @param {string} text @param {string} [step] */
+  const put = (text, step) => {
+    if (step) page.execCommand(step);
+    if (text) page.execCommand("insertText", false, text);
+  };
+
+  // The editor reads what changed when the script pauses, and its shortcuts then look at what stands before the caret:
+  // a letter there, taken away only after that reading, hides the mark that would set one off.
+  const GUARD = "x";
+
+  /** All at once, so that it is read once, with a guard at the end. @param {string} wanted */
+  async function whole(wanted) {
+    for (const { line, step } of lines(wanted)) put(line, step);
+    put(GUARD);
+    await settled();
+    page.execCommand("delete");
+  }
+
+  /** A guard after every line. @param {string} wanted */
+  async function byLine(wanted) {
+    for (const { line, step } of lines(wanted)) {
+      put(line && line + GUARD, step);
+      await read();
+      if (line) page.execCommand("delete");
+      await read();
+    }
   }
 
   /** @param {string} wanted */
@@ -86,18 +97,19 @@ function createEditor(finder, page) {
   }
 
   const settled = () => new Promise((resolve) => { queueMicrotask(() => setTimeout(resolve, 0)); });
+  /** The editor's observer has its turn; no timer, for those are slow in hidden tabs. */
+  const read = async () => { for (let turn = 0; turn < 3; turn++) await null; };
 
   /**
    * Put the text in and read it back; true when the box holds exactly it. On false the box is empty again.
    * @param {string} wanted
    */
   async function insert(wanted) {
-    const ways = [() => type(wanted, false), () => type(wanted, true), () => paste(wanted)];
-    for (const way of ways) {
+    for (const way of [whole, byLine, paste]) {
       clear();
       await settled();
       if (!focus()) return false;
-      way();
+      await way(wanted);
       await settled();
       if (holds(wanted)) return true;
     }

@@ -18,6 +18,23 @@ NASTY = {
     "long": "\n".join(f"line {n}: {'lorem ipsum ' * 8}@claude /help" for n in range(60)),
 }
 
+ENDS_IN_A_SHORTCUT = (
+    "Explain `fetch`",
+    "x **y**",
+    "**all of it**",
+    "see *this*",
+    "~~no~~",
+    "`a` and **b**",
+    "first\n\nthen `x`",
+    "first\nthen **y**",
+    "# ",
+    "- ",
+    "1. ",
+    "> ",
+    "```js ",
+    "plain",  # after all those: no mark is left over
+)
+
 ANSWERS = {
     "code": 'Here:\n\n```python\nimport os\n\n\ndef f(x):\n    return f"{x}  <&>"\n```\n\nand\n\n'
     "```\nplain\n```\n\nand `a | b` or ``x`y``.",
@@ -46,6 +63,16 @@ async def test_six_nasty_texts_arrive_exactly(rig: Rig) -> None:
         answer = await rig.answer(await rig.ask(text, to=name))
         assert answer["metadata"]["job"]["outcome"] == "answered", answer
     assert rig.site.prompts == list(NASTY.values())
+
+
+async def test_a_text_that_ends_in_a_mark_of_markdown_arrives_exactly(rig: Rig) -> None:
+    """The editor makes `**y**` bold the moment it stands before the caret."""
+    name = await rig.tab()
+    outcomes = {}
+    for text in ENDS_IN_A_SHORTCUT:
+        outcomes[text] = (await rig.answer(await rig.ask(text, to=name)))["metadata"]["job"]["error"]
+    assert outcomes == dict.fromkeys(ENDS_IN_A_SHORTCUT)
+    assert rig.site.prompts == list(ENDS_IN_A_SHORTCUT)
 
 
 async def test_answers_come_back_as_the_markdown_they_were_written_in(rig: Rig) -> None:
