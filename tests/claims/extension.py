@@ -19,6 +19,11 @@ SEEN: Final = f"{JOBS}::test_whoever_asked_sees_what_the_job_waits_for_and_the_a
 BROWSERS: Final = "tests/features/browsers/test_browsers.py"
 ORIGIN: Final = f"{BROWSERS}::test_the_origin_the_hub_lets_in_is_the_extensions_own"
 
+SHORTCUTS: Final = f"{EXACT}::test_a_text_that_ends_in_a_mark_of_markdown_arrives_exactly"
+HIDDEN: Final = "tests/extension/test_hidden.py"
+NETWORK: Final = "tests/extension/test_network.py"
+LINT: Final = "tests/extension/test_lint.py"
+
 CLAIMS: Final = [
     Claim(
         "X-assist",
@@ -40,6 +45,7 @@ CLAIMS: Final = [
         (
             MANGLED,
             f"{EXACT}::test_six_nasty_texts_arrive_exactly",
+            SHORTCUTS,
             f"{EXACT}::test_answers_come_back_as_the_markdown_they_were_written_in",
             f"{EXACT}::test_an_artifact_becomes_a_file_of_the_room",
             f"{EXACT}::test_the_files_of_a_question_go_with_its_prompt",
@@ -56,6 +62,30 @@ CLAIMS: Final = [
             f"{TROUBLE}::test_an_extension_updated_in_mid_job_gets_the_answer",
             f"{TROUBLE}::test_closing_the_tab_answers_everybody_who_waits",
             f"{TROUBLE}::test_the_same_question_again_gets_its_own_answer_and_not_the_old_one",
+        ),
+    ),
+    Claim(
+        "X-hidden",
+        "A tab that nobody looks at works like one in front.",
+        (
+            f"{HIDDEN}::test_a_hidden_tab_takes_prompts_exactly_and_gives_whole_answers",
+            f"{HIDDEN}::test_two_hidden_tabs_answer_at_once_and_wait_out_a_silent_pause",
+        ),
+    ),
+    Claim(
+        "X-local",
+        "Pages of claude.ai stay kept from this machine; only the extension's worker reaches the hub.",
+        (
+            f"{NETWORK}::test_a_page_of_claude_cannot_reach_the_hub_and_the_extension_can",
+            f"{NETWORK}::test_not_even_the_extensions_own_script_in_the_page_reaches_the_hub",
+        ),
+    ),
+    Claim(
+        "X-lint",
+        "A store's linter finds nothing in the extension but what the checklist explains.",
+        (
+            f"{LINT}::test_the_linter_finds_nothing_but_what_the_checklist_explains",
+            f"{LINT}::test_the_linter_sees_what_a_store_would_refuse",
         ),
     ),
     Claim(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import pytest
@@ -30,10 +30,11 @@ PATIENCE = {"graceMs": 3000, "portMs": 3000, "findMs": 4000, "readyMs": 6000, "h
 
 def flags(extension: Path, site: Site) -> list[str]:
     """Chromium's: the extension loaded, claude.ai mapped to the imitation, nothing else reachable, LNA enforced."""
+    places = f"MAP claude.ai:443 127.0.0.1:{site.port}, MAP near.example:443 127.0.0.1:{site.near_port}"
     return [
         f"--disable-extensions-except={extension}",
         f"--load-extension={extension}",
-        f"--host-resolver-rules=MAP claude.ai:443 127.0.0.1:{site.port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+        f"--host-resolver-rules={places}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
         f"--ip-address-space-overrides=127.0.0.1:{site.port}=public",
         "--ignore-certificate-errors",
         "--disable-quic",
@@ -44,21 +45,21 @@ def flags(extension: Path, site: Site) -> list[str]:
     ]
 
 
+class Evaluates(Protocol):
+    """An extension page in which a test can run a function."""
+
+    async def evaluate(self, expression: str, arg: Any = None, /) -> Any: ...
+
+
 @dataclass
-class Rig:
-    """Everything a test touches: ask as `ada`, look at tabs, decide what the site answers."""
+class Desk:
+    """A browser with the extension in a room: ask as `ada`, decide what the site answers, see what came back."""
 
     world: World
     site: Site
-    context: BrowserContext
-    ui: Page
+    ui: Evaluates
     http: httpx2.AsyncClient
     ada: str = ""
-    pages: dict[str, Page] = field(default_factory=dict)
-
-    @property
-    def worker(self) -> Worker:
-        return self.context.service_workers[-1]
 
     async def request(self, **message: Any) -> Any:
         """What an extension page asks of the worker. Raises what the worker refuses."""
@@ -70,13 +71,9 @@ class Rig:
     async def view(self) -> Any:
         return await self.request(type="view")
 
-    async def tab(self, mode: str = "auto", path: str = "/new") -> str:
-        """A new tab in the room; its agent's name."""
-        before = {tab["id"] for tab in (await self.view())["tabs"]}
-        page = await self.context.new_page()
-        await page.goto(f"https://claude.ai{path}")
-        found = await self.ui.evaluate("() => chrome.tabs.query({url: 'https://claude.ai/*'})")
-        tab = max(t["id"] for t in found)
+    async def join(self, tab: int, mode: str = "auto") -> str:
+        """Let an open tab join; its agent's name once it is in the room."""
+        assert tab not in {known["id"] for known in (await self.view())["tabs"]}
         await self.request(type="join", tab=tab)
         if mode == "auto":
             await self.request(type="mode", tab=tab, mode="auto")
@@ -85,13 +82,7 @@ class Rig:
             tabs = (await self.view())["tabs"]
             return next((t for t in tabs if t["id"] == tab and t["online"] and "build" in t["rooms"]), None)
 
-        assert tab not in before
-        view = await eventually(ready, within_s=20, what="the tab is an agent in the room")
-        self.pages[view["agent"]] = page
-        return str(view["agent"])
-
-    async def tab_id(self, agent: str) -> int:
-        return int(next(t["id"] for t in (await self.view())["tabs"] if t["agent"] == agent))
+        return str((await eventually(ready, within_s=20, what="the tab is an agent in the room"))["agent"])
 
     async def ask(self, text: str, to: str = "@browser", **more: Any) -> str:
         """Post a question as ada; its id."""
@@ -120,6 +111,31 @@ class Rig:
         answer = await self.http.get(f"/v1/rooms/build/jobs/{question}", params={"agent": agent})
         return dict(answer.json())
 
+
+@dataclass
+class Rig(Desk):
+    """The browser as a test drives it: its tabs by name, its worker."""
+
+    ui: Page
+    context: BrowserContext = field(kw_only=True)
+    pages: dict[str, Page] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def worker(self) -> Worker:
+        return self.context.service_workers[-1]
+
+    async def tab(self, mode: str = "auto", path: str = "/new") -> str:
+        """A new tab in the room; its agent's name."""
+        page = await self.context.new_page()
+        await page.goto(f"https://claude.ai{path}")
+        found = await self.ui.evaluate("() => chrome.tabs.query({url: 'https://claude.ai/*'})")
+        agent = await self.join(max(t["id"] for t in found), mode)
+        self.pages[agent] = page
+        return agent
+
+    async def tab_id(self, agent: str) -> int:
+        return int(next(t["id"] for t in (await self.view())["tabs"] if t["agent"] == agent))
+
     async def close_tabs(self) -> None:
         for page in [p for p in self.context.pages if p is not self.ui]:
             await page.close()
@@ -131,34 +147,43 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig_in(folder: Path, extension: Path = EXTENSION) -> AsyncIterator[Rig]:
-    """Start everything, pair the browser, make the room."""
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is not installed; .ci/install does it"
+async def hub_and_site(folder: Path) -> AsyncIterator[tuple[World, Site, Path]]:
+    """A hub in a process of its own, the imitation, and a profile in which an unpacked extension may reload itself."""
     (folder / "hub").mkdir()
     world = World(folder / "hub")
     await asyncio.to_thread(world.start)
     profile = folder / "profile"
     (profile / "Default").mkdir(parents=True)
-    preferences = {"extensions": {"ui": {"developer_mode": True}}}  # an unpacked extension may only then reload itself
+    preferences = {"extensions": {"ui": {"developer_mode": True}}}
     (profile / "Default" / "Preferences").write_text(json.dumps(preferences))
-    async with imitation(folder) as site, async_playwright() as playwright:
+    try:
+        async with imitation(folder) as site:
+            yield world, site, profile
+    finally:
+        world.end()
+
+
+def chromium() -> str:
+    found = shutil.which("chromium")
+    assert found, "Chromium is not installed; .ci/install does it"
+    return found
+
+
+@asynccontextmanager
+async def rig_in(folder: Path, extension: Path = EXTENSION) -> AsyncIterator[Rig]:
+    """Start everything, pair the browser, make the room."""
+    async with hub_and_site(folder) as (world, site, profile), async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
-            str(profile), headless=True, executable_path=chromium, chromium_sandbox=False, args=flags(extension, site)
+            str(profile), headless=True, executable_path=chromium(), chromium_sandbox=False, args=flags(extension, site)
         )
         try:
             async with httpx2.AsyncClient(timeout=20) as http:
                 yield await _connected(world, site, context, http)
         finally:
             await context.close()
-            world.end()
 
 
 async def _connected(world: World, site: Site, context: BrowserContext, http: httpx2.AsyncClient) -> Rig:
-    async with world.client() as local:
-        await local.post("/v1/rooms", json={"room": "build", "open_to": "owner"})
-        made = (await local.post("/v1/agents", json={"name": "ada", "kind": "code"})).json()
-        pairing = (await local.post("/v1/browsers/pair", json={})).json()
     ui = context.pages[0] if context.pages else await context.new_page()
 
     async def opened() -> bool:
@@ -169,13 +194,23 @@ async def _connected(world: World, site: Site, context: BrowserContext, http: ht
         return True
 
     await eventually(opened, within_s=30, what="the extension is loaded")
-    http.base_url = world.url
-    http.headers["authorization"] = f"Bearer {made['token']}"
-    rig = Rig(world, site, context, ui, http, made["token"])
-    await rig.http.post("/v1/rooms/build/join", json={})
-    await rig.request(type="pair", url=world.url, token=pairing["token"])
-    await rig.request(type="options", options={"autoPerHour": 600, "timings": PATIENCE})
+    rig = Rig(world, site, ui, http, context=context)
+    await enter(rig)
     return rig
+
+
+async def enter(desk: Desk) -> None:
+    """Make the room, have ada in it, pair the browser."""
+    async with desk.world.client() as local:
+        await local.post("/v1/rooms", json={"room": "build", "open_to": "owner"})
+        made = (await local.post("/v1/agents", json={"name": "ada", "kind": "code"})).json()
+        pairing = (await local.post("/v1/browsers/pair", json={})).json()
+    desk.ada = made["token"]
+    desk.http.base_url = desk.world.url
+    desk.http.headers["authorization"] = f"Bearer {desk.ada}"
+    await desk.http.post("/v1/rooms/build/join", json={})
+    await desk.request(type="pair", url=desk.world.url, token=pairing["token"])
+    await desk.request(type="options", options={"autoPerHour": 600, "timings": PATIENCE})
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,7 @@ class Site:
 
     port: int
     script: str
+    near_port: int = 0  # the same server, where the browser takes it for one on this machine
     answer: Callable[[str], Reply] = field(default=lambda prompt: say(f"You said: {prompt}"))
     prompts: list[str] = field(default_factory=list)
     files: list[dict[str, str]] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Site:
         return [
             Route("/imitation.js", self._script),
             Route("/imitation.css", self._style),
+            Route("/plain", self._plain),
             Route(api, self._conversation),
             Route(api + "/completion", self._complete, methods=["POST"]),
             Route("/{path:path}", self._page),
@@ -65,6 +67,10 @@ class Site:
 
     async def _page(self, request: Request) -> Response:
         return HTMLResponse(PAGE, headers={"content-security-policy": CSP})
+
+    async def _plain(self, request: Request) -> Response:
+        """A page that its own policy keeps from nothing."""
+        return HTMLResponse("<!doctype html><title>plain</title><p>plain</p>")
 
     async def _script(self, request: Request) -> Response:
         return Response(self.script, media_type="text/javascript")
@@ -119,8 +125,9 @@ async def imitation(folder: Path) -> AsyncIterator[Site]:
     certificate.private_key_pem.write_to_path(str(key))
     for part in certificate.cert_chain_pems:
         part.write_to_path(str(chain), append=True)
-    listener = socket.create_server(("127.0.0.1", 0))
-    site = Site(listener.getsockname()[1], bundle())
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    port, near_port = (listener.getsockname()[1] for listener in listeners)
+    site = Site(port, bundle(), near_port)
     config: Any = uvicorn.Config(
         Starlette(routes=site.routes()),
         loop="none",
@@ -131,13 +138,14 @@ async def imitation(folder: Path) -> AsyncIterator[Site]:
         timeout_graceful_shutdown=1,
     )
     server = _Quiet(config)
-    task = asyncio.create_task(server.serve([listener]))
+    task = asyncio.create_task(server.serve(listeners))
     try:
         yield site
     finally:
         server.should_exit = True
         await task
-        listener.close()
+        for listener in listeners:
+            listener.close()
 
 
 class _Quiet(uvicorn.Server):

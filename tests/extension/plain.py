@@ -1,0 +1,101 @@
+"""A Chromium that no test tool looks into, except through one page of the extension.
+
+Playwright attaches to every tab and tells it that it has the focus, so no tab of its is ever hidden or slowed down. Here
+only the extension's own page is attached to; the tabs live as they do for people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+import websockets
+
+from tests.extension.conftest import EXTENSION, ID, Desk, chromium, enter, flags, hub_and_site
+from tests.support.waiting import eventually
+
+OPTIONS = f"chrome-extension://{ID}/ui/options.html"
+
+
+class Wire:
+    """Chromium's debugging socket: one command at a time, answered in order."""
+
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        self._socket = socket
+        self._number = 0
+
+    async def send(self, method: str, session: str = "", **params: Any) -> dict[str, Any]:
+        self._number += 1
+        frame = {"id": self._number, "method": method, "params": params}
+        await self._socket.send(json.dumps(frame | ({"sessionId": session} if session else {})))
+        async with asyncio.timeout(30):
+            while (said := json.loads(await self._socket.recv())).get("id") != self._number:
+                pass  # an event
+        assert "error" not in said, (method, said)
+        return dict(said["result"])
+
+
+class PlainPage:
+    """One attached target."""
+
+    def __init__(self, wire: Wire, session: str) -> None:
+        self.wire, self.session = wire, session
+
+    @classmethod
+    async def opened(cls, wire: Wire, url: str) -> Self:
+        target = (await wire.send("Target.createTarget", url=url))["targetId"]
+        session = (await wire.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        return cls(wire, session)
+
+    async def evaluate(self, expression: str, arg: Any = None, /) -> Any:
+        """What the function gives, for one JSON argument. Raises AssertionError with what it threw."""
+        call = {"expression": f"({expression})({json.dumps(arg)})", "awaitPromise": True, "returnByValue": True}
+        said = await self.wire.send("Runtime.evaluate", self.session, **call)
+        assert "exceptionDetails" not in said, said["exceptionDetails"]
+        return said["result"].get("value")
+
+
+@asynccontextmanager
+async def _running(profile: Path, more: list[str]) -> AsyncIterator[Wire]:
+    command = [chromium(), "--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    with (profile / "chromium.log").open("wb") as log:
+        process = subprocess.Popen([*command, *more, "about:blank"], stdout=log, stderr=log)
+    try:
+        place = profile / "DevToolsActivePort"
+        await eventually(place.exists, within_s=30, what="Chromium runs")
+        port, path = await eventually(lambda: place.read_text().splitlines(), what="Chromium says where")
+        async with websockets.connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as socket:
+            yield Wire(socket)
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 20)
+
+
+@asynccontextmanager
+async def plain_desk(folder: Path, *more: str) -> AsyncIterator[Desk]:
+    """Hub, site and browser, paired; `more` are Chromium's flags."""
+    async with (
+        hub_and_site(folder) as (world, site, profile),
+        _running(profile, [*flags(EXTENSION, site), *more]) as wire,
+    ):
+        ui = await _extension_page(wire)
+        async with httpx2.AsyncClient(timeout=20) as http:
+            desk = Desk(world, site, ui, http)
+            await enter(desk)
+            yield desk
+
+
+async def _extension_page(wire: Wire) -> PlainPage:
+    async def opened() -> PlainPage | None:
+        page = await PlainPage.opened(wire, OPTIONS)
+        loaded = "() => document.readyState === 'complete' && Boolean(globalThis.chrome?.runtime?.id)"
+        return page if await page.evaluate(loaded) else None
+
+    page: PlainPage = await eventually(opened, within_s=30, what="the extension is loaded")
+    return page
