@@ -6,50 +6,32 @@ import asyncio
 import base64
 import json
 import secrets
-import sqlite3
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import uvloop
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from bench import queues, sandbox
+from bench import goals, peers, queues, sandbox
 from bench.load import TEXT, HttpConnection, http_load, ws_burst, ws_load
+from bench.pair import Pair, Run, seconds
 from bench.servers import Server, post
 
-SECONDS = 2.0
 ROOM = "/v1/rooms/bench/messages"
-
-
-@dataclass
-class Pair:
-    """One round: the ratio is subject over reference, or the other way for times (`lower_is_better`)."""
-
-    subject: float
-    reference: float
-    unit: str
-    detail: str = ""
-
-    @property
-    def ratio(self) -> float:
-        return self.subject / self.reference if self.reference else 0.0
 
 
 def prepare(subject: Server) -> None:
     post(subject, "/v1/rooms", {"room": "bench"})
 
 
-def durable_http(clients: int) -> Callable[[Server, Server], Pair]:
+def durable_http(clients: int) -> Run:
     """Sends per second over HTTP, each on disk before its answer, against a bare Starlette echo."""
 
     def run(subject: Server, bare: Server) -> Pair:
-        reference = uvloop.run(http_load(bare.url, "none", "/echo", clients, SECONDS))
+        reference = uvloop.run(http_load(bare.url, "none", "/echo", clients, seconds()))
         before = subject.cpu_s()
-        sample = uvloop.run(http_load(subject.url, subject.token, ROOM, clients, SECONDS))
+        sample = uvloop.run(http_load(subject.url, subject.token, ROOM, clients, seconds()))
         cpu_us = (subject.cpu_s() - before) / max(1, sample.done) * 1e6
         detail = f"p50 {sample.percentile(0.5):.1f} p99 {sample.percentile(0.99):.1f} ms, {cpu_us:.0f} µs CPU"
         return Pair(sample.rate, reference.rate, "sends/s", detail)
@@ -66,9 +48,9 @@ def durable_websocket(subject: Server, bare: Server) -> Pair:
         return json.dumps({"id": number, "op": "messages.post", "room": "bench", "text": TEXT, "idempotency_key": key})
 
     reference = uvloop.run(
-        ws_load(bare.ws + "/ws", "x", lambda n: json.dumps({"id": n, "text": TEXT}), 16, 16, SECONDS)
+        ws_load(bare.ws + "/ws", "x", lambda n: json.dumps({"id": n, "text": TEXT}), 16, 16, seconds())
     )
-    sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, frame, 16, 16, SECONDS))
+    sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, frame, 16, 16, seconds()))
     return Pair(sample.rate, reference.rate, "sends/s", f"p99 {sample.percentile(0.99):.0f} ms")
 
 
@@ -77,44 +59,55 @@ def send_under_reads(subject: Server, _bare: Server) -> Pair:
 
     async def both() -> tuple[float, float]:
         reads = asyncio.create_task(
-            http_load(subject.url, subject.token, "/v1/rooms/bench/messages?limit=1", 32, SECONDS, method="GET")
+            http_load(subject.url, subject.token, "/v1/rooms/bench/messages?limit=1", 32, seconds(), method="GET")
         )
-        sends = await http_load(subject.url, subject.token, ROOM, 16, SECONDS * 0.8)
+        sends = await http_load(subject.url, subject.token, ROOM, 16, seconds() * 0.8)
         return sends.rate, (await reads).rate
 
-    alone = uvloop.run(http_load(subject.url, subject.token, ROOM, 16, SECONDS))
+    alone = uvloop.run(http_load(subject.url, subject.token, ROOM, 16, seconds()))
     loaded, reads = uvloop.run(both())
     return Pair(loaded, alone.rate, "sends/s", f"{reads:.0f} reads/s beside it")
 
 
 def wake_latency(subject: Server, _bare: Server) -> Pair:
     """Send → a waiting WebSocket has it (ms, p50), against the send's own round trip."""
-
-    async def measure() -> tuple[list[float], list[float]]:
-        protocol = "token." + base64.urlsafe_b64encode(subject.token.encode()).decode().rstrip("=")
-        url = subject.ws + "/v1/ws"
-        arrived: list[float] = []
-        answered: list[float] = []
-        async with connect(
-            url, subprotocols=[Subprotocol("bridge.v1"), Subprotocol(protocol)], compression=None
-        ) as reader:
-            await reader.send(json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": await _cursor(subject)}}))
-            await reader.recv()
-            sender = await HttpConnection(subject.url, subject.token).open()
-            for number in range(int(150 * SECONDS)):
-                began = time.perf_counter()
-                sending = asyncio.create_task(sender.request("POST", ROOM, json.dumps({"text": f"{number}"}).encode()))
-                while "event" not in json.loads(await reader.recv()):
-                    pass
-                arrived.append((time.perf_counter() - began) * 1000)
-                await sending
-                answered.append((time.perf_counter() - began) * 1000)
-            sender.close()
-        return sorted(arrived), sorted(answered)
-
-    arrived, answered = uvloop.run(measure())
+    arrived, answered = uvloop.run(_wakes(subject, int(150 * seconds())))
     p99 = arrived[int(len(arrived) * 0.99)]
     return Pair(arrived[len(arrived) // 2], answered[len(answered) // 2], "ms", f"p99 {p99:.2f} ms")
+
+
+def websocket_wakes(subject: Server, times: int) -> list[float]:
+    """Send over one WebSocket → another one has it (ms), sorted."""
+    return uvloop.run(_wakes(subject, times))[0]
+
+
+async def _wakes(subject: Server, times: int) -> tuple[list[float], list[float]]:
+    """When a waiting reader had each message, and when its sender had its answer (ms after the send), sorted."""
+    protocol = "token." + base64.urlsafe_b64encode(subject.token.encode()).decode().rstrip("=")
+    offered = [Subprotocol("bridge.v1"), Subprotocol(protocol)]
+    url = subject.ws + "/v1/ws"
+    arrived: list[float] = []
+    answered: list[float] = []
+    async with (
+        connect(url, subprotocols=offered, compression=None) as reader,
+        connect(url, subprotocols=offered, compression=None) as sender,
+    ):
+        await reader.send(json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": await _cursor(subject)}}))
+        await reader.recv()
+
+        async def send(number: int, began: float) -> None:
+            await sender.send(json.dumps({"id": number, "op": "messages.post", "room": "bench", "text": f"{number}"}))
+            await sender.recv()
+            answered.append((time.perf_counter() - began) * 1000)
+
+        for number in range(times):
+            began = time.perf_counter()
+            sending = asyncio.create_task(send(number, began))
+            while b'"event"' not in (await reader.recv(decode=False)):
+                pass
+            arrived.append((time.perf_counter() - began) * 1000)
+            await sending
+    return sorted(arrived), sorted(answered)
 
 
 async def _cursor(server: Server) -> str:
@@ -124,11 +117,11 @@ async def _cursor(server: Server) -> str:
     return str(json.loads(raw)["cursor"])
 
 
-def fan_out(sockets: int) -> Callable[[Server, Server], Pair]:
+def fan_out(sockets: int) -> Run:
     """Deliveries per second of a pipelined burst to many sockets, against a bare broadcast of one frame per event."""
 
     def run(subject: Server, bare: Server) -> Pair:
-        events = max(64, int(60_000 * SECONDS / sockets))
+        events = max(64, int(60_000 * seconds() / sockets))
         reference = uvloop.run(_bare_burst(bare, sockets, events))
         return Pair(uvloop.run(_burst(subject, sockets, events)), reference, "deliv/s", f"{events} events")
 
@@ -213,48 +206,34 @@ def _agent(server: Server) -> str:
 
 def sqlite_batches(subject: Server, _bare: Server) -> Pair:
     """Messages per second at 64 clients, against raw SQLite in batches of 64 on the same disk."""
-    sample = uvloop.run(http_load(subject.url, subject.token, ROOM, 64, SECONDS))
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        database = sqlite3.connect(Path(folder) / "raw.db", isolation_level=None)
-        database.execute("pragma journal_mode=wal")
-        database.execute("pragma synchronous=full")
-        database.execute("create table event (log int, seq int, data text, primary key (log, seq))")
-        began, done = time.perf_counter(), 0
-        while time.perf_counter() - began < SECONDS:
-            database.execute("begin")
-            for _ in range(64):
-                done += 1
-                database.execute("insert into event values (1, ?, ?)", (done, TEXT))
-            database.execute("commit")
-        raw = done / (time.perf_counter() - began)
-        database.close()
-    return Pair(sample.rate, raw, "msgs/s")
+    sample = uvloop.run(http_load(subject.url, subject.token, ROOM, 64, seconds()))
+    return Pair(sample.rate, goals.raw_batches(64), "msgs/s")
 
 
-def claim_and_ack(peer: Callable[[float, int], float], named: str) -> Callable[[Server, Server], Pair]:
+def claim_and_ack(peer: Callable[[float, int], float], named: str) -> Run:
     """Claim + acknowledge per second of 16 workers, against a peer's consumer group in the same run."""
 
     def run(subject: Server, _bare: Server) -> Pair:
-        backlog = int(6000 * SECONDS)
-        reference = peer(SECONDS, backlog * 5)
-        return Pair(uvloop.run(queues.hub_pairs(subject, SECONDS, backlog)), reference, "pairs/s", named)
+        backlog = int(6000 * seconds())
+        reference = peer(seconds(), backlog * 5)
+        return Pair(uvloop.run(queues.hub_pairs(subject, seconds(), backlog)), reference, "pairs/s", named)
 
     return run
 
 
 def sandbox_overhead(_subject: Server, _bare: Server) -> Pair:
     """Python's `pass` in the sandbox (ms, median), against a plain process."""
-    subject, reference, detail = sandbox.overhead(int(20 * SECONDS) or 5)
+    subject, reference, detail = sandbox.overhead(int(20 * seconds()) or 5)
     return Pair(subject, reference, "ms", detail)
 
 
 def latency_beside_runs(subject: Server, _bare: Server) -> Pair:
     """A send (ms, median) while runs burn the processor, against the same hub at rest."""
-    busy, quiet, detail = sandbox.beside_runs(subject, 2 * SECONDS)
+    busy, quiet, detail = sandbox.beside_runs(subject, 2 * seconds())
     return Pair(busy, quiet, "ms", detail)
 
 
-ALL: dict[str, Callable[[Server, Server], Pair]] = {
+ALL: dict[str, Run] = {
     "send-http-16": durable_http(16),
     "send-http-64": durable_http(64),
     "send-websocket-16x16": durable_websocket,
@@ -267,4 +246,26 @@ ALL: dict[str, Callable[[Server, Server], Pair]] = {
     "claim-ack-nats": claim_and_ack(queues.nats_pairs, "16 workers, WebSocket; only the hub fsyncs before each answer"),
     "sandbox-overhead": sandbox_overhead,
     "latency-beside-runs": latency_beside_runs,
+    "send-nats-16": goals.sends_against(peers.nats_sends, 16),
+    "send-nats-64": goals.sends_against(peers.nats_sends, 64),
+    "send-redis-16": goals.sends_against(peers.redis_sends, 16),
+    "send-redis-64": goals.sends_against(peers.redis_sends, 64),
+    "websocket-nats-4x256": goals.pipelined_against(peers.nats_sends),
+    "websocket-redis-4x256": goals.pipelined_against(peers.redis_sends),
+    "batch-100": goals.batches,
+    "wake-redis-p50": goals.wake_against_redis(0.5, websocket_wakes),
+    "wake-redis-p99": goals.wake_against_redis(0.99, websocket_wakes),
+    "paced-1000": goals.ten_a_second,
+    "idle-1000-memory": goals.idle_memory,
+    "idle-1000-cpu": goals.idle_cpu,
+    "pollers-1000": goals.woken_pollers,
+    "growth-history": goals.growth("history", [1000, 10_000, 100_000, 1_000_000], [100, 1000]),
+    "growth-rooms": goals.growth("rooms", [10, 100, 1000, 10_000], [10, 100]),
+    "growth-members": goals.growth("members", [2, 10, 100, 1000], [2, 20]),
+    "page-of-a-million": goals.page_of_a_long_history,
+    "ready-with-a-million": goals.ready_after_restart,
+    "mcp-call": goals.mcp_call,
+    "stdio-first-frame": goals.first_frame,
+    "memory": goals.memory,
 }
+ONCE = {"growth-history", "growth-rooms", "growth-members", "memory"}  # alternate inside, or take long
