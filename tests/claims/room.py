@@ -29,6 +29,19 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "P1-power",
+        "A power cut at any moment loses nothing acknowledged; nor does kill -9 at a durable system call.",
+        (
+            "tests/faults/test_power_cut.py::test_a_power_cut_loses_nothing_acknowledged",
+            "tests/faults/test_kill_calls.py::test_a_kill_at_some_durable_calls_loses_nothing_acknowledged",
+        ),
+    ),
+    Claim(
+        "P1-full-disk",
+        "A full disk refuses with 503 or 507, acknowledges nothing falsely, and writing goes on within 5 s of new space.",
+        ("tests/faults/test_disk_full.py::test_a_full_disk_refuses_clearly_and_recovers_by_itself",),
+    ),
+    Claim(
         "P1-full",
         "The database waits for the disk at every commit.",
         ("tests/storage/test_sqlite.py::test_every_commit_waits_for_the_disk",),
