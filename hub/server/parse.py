@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hub.core.errors import Invalid, SenderMismatch, nearest
 
@@ -22,12 +23,36 @@ def build(request: type[Q], fields: dict[str, Any]) -> Q:
 
 def explain(error: ValidationError, request: type[Any]) -> Invalid | SenderMismatch:
     """One short sentence per wrong field; the whole list in `errors`."""
-    known = list(request.model_fields)
-    items = [_item(dict(entry), known) for entry in error.errors(include_url=False, include_context=True)]
+    items = [
+        _item(dict(entry), fields_at(request, entry["loc"][:-1]))
+        for entry in error.errors(include_url=False, include_context=True)
+    ]
     if any(item["pointer"].lstrip("/") in _SENDER_FIELDS for item in items):
         return SenderMismatch("the sender comes from your token; leave 'from' out")
     detail = "; ".join(item["message"] for item in items[:3])
     return Invalid(detail, errors=items[:20])
+
+
+def fields_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """Names of the fields that an object at this place of a request may have."""
+    found = [model]
+    for part in place:
+        if isinstance(part, str):  # numbers are positions in a list
+            inner = [one for outer in found if part in outer.model_fields for one in _models(outer, part)]
+            found = inner or [one for one in found if one.__name__ == part] or found  # or which member of a union it is
+    return list(dict.fromkeys(name for one in found for name in one.model_fields))
+
+
+def _models(model: type[BaseModel], field: str) -> list[type[BaseModel]]:
+    """The models that stand anywhere in the type of a field."""
+    waiting, made = [model.model_fields[field].annotation], list[type[BaseModel]]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            made.append(one)
+        else:
+            waiting += [part for part in get_args(one) if part is not ...]
+    return made
 
 
 def _item(entry: dict[str, Any], known: list[str]) -> dict[str, str]:
