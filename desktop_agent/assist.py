@@ -72,7 +72,7 @@ class Assistant:
         return Ending.ANSWERED
 
     async def _declined(self, job: Leased) -> Ending:
-        await self.jobs.finish(job, "failed", "The person at this window declined to pass this on.", "declined")
+        await self.jobs.finish(job, "failed", "Nobody at this window agreed to pass this on.", "declined")
         return Ending.DECLINED
 
     async def _files_pasted(self, paths: tuple[Path, ...], guard: Guard) -> bool:

@@ -18,7 +18,7 @@ from desktop_agent.journal import Journal
 from desktop_agent.markdown import markdown
 from desktop_agent.profile import Profile, Spot
 from desktop_agent.tag import answer
-from desktop_agent.window import Desktop, Hitch, NoWindow, Point, Refused, Window, find
+from desktop_agent.window import OWN_TITLE, Desktop, Hitch, NoWindow, Point, Refused, Window, find
 
 _LOOK_S: Final = 0.25
 _STEP_S: Final = 0.03
@@ -156,6 +156,8 @@ class Driver:
         self._watch.check(window)
         window = find(self._desktop, self._profile.title)  # it may have been somewhere else, or minimised
         at = spot.point(window.box)
+        if any(one.title == OWN_TITLE and one.box.contains(at) for one in self._desktop.windows()):
+            raise Halt("the desktop agent's own small window covers the place to click; move it aside")
         self._desktop.click(at)
         self._watch.acted(at)
         self._watch.check(window)

@@ -96,7 +96,7 @@ class Worker:
         except Refused as error:
             return await self._failed(job, str(error))
         if not await self.agrees(job, files):
-            await self.jobs.finish(job, "failed", "The person at this window declined to pass this on.", "declined")
+            await self.jobs.finish(job, "failed", "Nobody at this window agreed to pass this on.", "declined")
             return Ending.DECLINED
         if (left := self.driver.litter.names()) and await self.attests(
             f"Files of an earlier question ({left}) may still be attached in the window. Take them out. Are they out?"

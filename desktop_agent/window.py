@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+OWN_TITLE: Final = "Desktop agent"  # of the small window with Pause and Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Desktop(Protocol):
     """Windows, keyboard, mouse and screen of one desktop. Every call acts at once and returns."""
 
     modifier: str
+
+    def close(self) -> None:
+        """Let go of what was opened for it."""
+        ...
 
     def windows(self) -> tuple[Window, ...]:
         """Visible windows with a title, the lowest first where the system says so."""

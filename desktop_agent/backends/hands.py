@@ -17,6 +17,8 @@ _BETWEEN_S: Final = 0.02  # between two events; without it X11 programs miss som
 class Windows(Protocol):
     """What differs between the systems."""
 
+    def close(self) -> None: ...
+
     def windows(self) -> tuple[Window, ...]: ...
 
     def activate(self, window: Window) -> None: ...
@@ -37,6 +39,9 @@ class Hands:
         self._gui = _pyautogui()
         self._gui.PAUSE = 0
         self._gui.FAILSAFE = False  # the corner is checked before every step, where nothing is half done
+
+    def close(self) -> None:
+        self._system.close()
 
     def windows(self) -> tuple[Window, ...]:
         return self._system.windows()

@@ -63,6 +63,9 @@ class MacWindows:
         self._script = script
         self._ioreg = ioreg or _hid_system
 
+    def close(self) -> None:
+        """Nothing was opened."""
+
     def windows(self) -> tuple[Window, ...]:
         rows: list[Any] = json.loads(self._script(_LIST))
         return tuple(

@@ -37,6 +37,9 @@ class WindowsWindows:
     def __init__(self, user32: Any) -> None:
         self._user32 = user32
 
+    def close(self) -> None:
+        """Nothing was opened."""
+
     def windows(self) -> tuple[Window, ...]:
         found: list[Window] = []
         handle = self._user32.GetTopWindow(None)

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-import anyio
 import click
 
 from desktop_agent import profile as profiles
+from desktop_agent.asking import Ask, Asker, Terminal, answer_of
 from desktop_agent.assist import Assistant, Person
 from desktop_agent.attachments import Attachments, Litter
 from desktop_agent.backends import open_desktop
@@ -74,7 +74,10 @@ async def assist(client: HubClient, room: str | None, give_up_s: float, once: bo
         await client.call(JoinRoom(room=room))
     clipboard = SystemClipboard()
     jobs = LeasedJobs(client, Outbox(folder() / "outbox" / me.name), note=click.echo)
-    person = Person(asking("Put it on the clipboard, in place of what is there?"), click.echo, attesting())
+    terminal = Terminal(click.echo)
+    terminal.start()
+    agrees = agreeing("Put it on the clipboard, in place of what is there?", [terminal])
+    person = Person(agrees, click.echo, attesting([terminal]))
     assistant = Assistant(jobs, clipboard, person, _PACE, give_up_s, Attachments(client, folder() / "files" / me.name))
     try:
         clipboard.read()
@@ -102,37 +105,33 @@ async def _offer(client: HubClient, assistant: Assistant, once: bool) -> None:
         listening.cancel()
 
 
-_TURN: Final = asyncio.Lock()
-
-
-def asking(question: str) -> Agrees:
-    """Ask the person at the terminal about each prompt, one at a time, without holding up anything else."""
+def agreeing(question: str, askers: Sequence[Asker]) -> Agrees:
+    """Ask the person about each prompt, wherever they answer first. Nobody to be asked is a no."""
 
     async def agrees(job: Leased, files: Sequence[SharedFile]) -> bool:
-        async with _TURN:
-            return await anyio.to_thread.run_sync(_confirm, job, files, question, abandon_on_cancel=True)
+        answer = await answer_of(askers, _about(job, files, question))
+        if answer is None:
+            click.echo("nobody can be asked here: run it in a terminal, with the small window, or with --no-confirm")
+        return bool(answer)
 
     return agrees
 
 
-def attesting() -> Callable[[str], Awaitable[bool]]:
-    """Ask the person at the terminal about something only they can see."""
+def attesting(askers: Sequence[Asker]) -> Callable[[str], Awaitable[bool]]:
+    """Ask the person about something only they can see."""
 
     async def attests(question: str) -> bool:
-        async with _TURN:
-            return await anyio.to_thread.run_sync(click.confirm, visible(question), abandon_on_cancel=True)
+        return bool(await answer_of(askers, Ask("Please look at the window", "", visible(question))))
 
     return attests
 
 
-def _confirm(job: Leased, files: Sequence[SharedFile], question: str) -> bool:
+def _about(job: Leased, files: Sequence[SharedFile], question: str) -> Ask:
     text = job.question.text
-    click.echo(f"\n{job.question.sender} in {job.room}:\n{visible(text)}\n")
-    for file in files:
-        click.echo(f"with the file {visible(file.name)} ({file.size_bytes:,} bytes, {file.media_type})")
     unseen = sum(not c.isprintable() and c not in "\n\t" for c in text)
     warning = f" It has {unseen} invisible characters." if unseen else ""
-    return click.confirm(f"{question}{warning}")
+    shown = [f"[file {visible(file.name)}: {file.size_bytes:,} bytes, {file.media_type}]" for file in files]
+    return Ask(f"{job.question.sender} in {job.room}", "\n".join([visible(text), *shown]), f"{question}{warning}")
 
 
 @desktop.command()
@@ -169,11 +168,15 @@ async def _auto(
     machine, switch, hands = open_desktop(), Switch(), asyncio.Lock()
     rate = Rate(per_hour=int(str(more["per_hour"])))
     limits = Limits(float(str(more["send_s"])), float(str(more["answer_s"])))
-    agrees = _always if more["no_confirm"] else asking("Type it into the window and send it?")
     async with AsyncExitStack() as stack:
+        stack.callback(machine.close)
         indicator = None if dry_run or more["no_indicator"] else await Indicator.start(switch)
         if indicator is not None:
             stack.push_async_callback(indicator.close)
+        terminal = Terminal(click.echo)
+        terminal.start()
+        askers: list[Asker] = [terminal] if indicator is None else [terminal, indicator]
+        agrees = _always if more["no_confirm"] else agreeing("Type it into the window and send it?", askers)
         tasks: list[Awaitable[None]] = []
         for agent, profile in pairs:
             client = await stack.enter_async_context(HubClient(token=await token_of(agent), tries=3))
@@ -186,7 +189,9 @@ async def _auto(
             attachments = Attachments(client, folder() / "files" / agent)
             jobs = LeasedJobs(client, Outbox(folder() / "outbox" / agent), note=journal.note)
             secret = str(client.http.headers["authorization"])
-            worker = Worker(jobs, driver, journal, _PACE, rate, hands, agrees, attesting(), attachments, secret, limits)
+            worker = Worker(
+                jobs, driver, journal, _PACE, rate, hands, agrees, attesting(askers), attachments, secret, limits
+            )
             tasks.append(_explain(worker) if dry_run else _serve(worker, client, once))
         click.echo("Waiting for questions; stop with Ctrl-C, or with the pointer in a corner of the screen.")
         await _together(tasks, indicator)

@@ -57,7 +57,7 @@ def doctor(as_json: bool, desktop: bool, clients: tuple[str, ...]) -> None:
     """
     checks = asyncio.run(examine(clients))
     if desktop:
-        checks += [Check(**asdict(one), optional=one.name in ("screen", "idle time")) for one in look()]
+        checks += [Check(**asdict(one)) for one in look()]
     show([asdict(check) for check in checks], as_json, lambda: "\n".join(map(_line, checks)))
     if not all(check.fine or check.optional for check in checks):
         raise SystemExit(1)

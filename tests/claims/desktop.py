@@ -10,6 +10,7 @@ ASSIST: Final = "tests/desktop_agent/test_assist.py"
 LOOP: Final = "tests/desktop_agent/test_loop.py"
 ATTACHMENTS: Final = "tests/desktop_agent/test_attachments.py"
 CLIPBOARD: Final = "tests/desktop_agent/test_clipboard.py"
+COMMAND: Final = "tests/desktop_agent/test_command.py"
 AUTO: Final = "tests/desktop_agent/test_auto.py"
 
 CLAIMS: Final = [
@@ -52,6 +53,8 @@ CLAIMS: Final = [
             f"{LOOP}::test_whatever_a_person_does_at_any_step_nothing_wrong_is_ever_sent",
             f"{AUTO}::test_another_window_that_takes_the_focus_gets_no_key_and_nothing_is_sent",
             f"{AUTO}::test_moving_the_mouse_while_it_types_sends_nothing_until_the_person_rests",
+            f"{AUTO}::test_a_key_that_the_person_presses_sends_nothing_until_they_rest",
+            f"{AUTO}::test_a_clipboard_that_another_program_changes_before_the_paste_is_not_pasted_and_stays",
         ),
         Mutant(
             "desktop_agent/driver.py",
@@ -114,6 +117,29 @@ CLAIMS: Final = [
             "            if files and not there:",
             "            if files:",
             f"{LOOP}::test_a_file_is_attached_once_although_the_first_try_was_disturbed",
+        ),
+    ),
+    Claim(
+        "desktop-asked",
+        "Unless told otherwise, nothing is typed before the person agreed, on the terminal or in the small window.",
+        (
+            f"{COMMAND}::test_a_prompt_goes_out_when_the_person_says_so_in_the_small_window",
+            f"{COMMAND}::test_where_nobody_can_be_asked_nothing_is_typed",
+            "tests/desktop_agent/test_asking.py::test_what_was_typed_before_a_question_was_shown_answers_nothing",
+        ),
+        Mutant(
+            "desktop_agent/asking.py",
+            "            while not self._lines.empty():",
+            "            while False:",
+            "tests/desktop_agent/test_asking.py::test_what_was_typed_before_a_question_was_shown_answers_nothing",
+        ),
+    ),
+    Claim(
+        "desktop-windows",
+        "Several windows are several agents that work at the same time; a dry run shows each step and does none.",
+        (
+            f"{COMMAND}::test_two_windows_are_two_agents_that_work_at_the_same_time",
+            f"{COMMAND}::test_a_dry_run_shows_each_step_and_does_none",
         ),
     ),
 ]

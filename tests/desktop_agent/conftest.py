@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -36,9 +37,8 @@ def desktop(screen: str) -> Iterator[Desktop]:
     from desktop_agent.backends.hands import Hands
     from desktop_agent.backends.x11 import X11Windows
 
-    windows = X11Windows()
-    yield Hands(windows, "ctrl")
-    windows.close()
+    with closing(Hands(X11Windows(), "ctrl")) as hands:
+        yield hands
 
 
 def close_what_libraries_left_open() -> None:

@@ -189,7 +189,7 @@ async def test_a_person_who_declines_has_an_untouched_clipboard(table: Table) ->
     job = await table.ask()
     assert await table.carry(job, clipboard, hands) is Ending.DECLINED
     assert clipboard.text == "mine"
-    assert await table.said() == [("The person at this window declined to pass this on.", job.job)]
+    assert await table.said() == [("Nobody at this window agreed to pass this on.", job.job)]
 
 
 async def test_an_answer_given_before_a_crash_is_not_given_twice(table: Table) -> None:
@@ -270,11 +270,17 @@ def test_the_command_carries_a_message_from_the_room_to_the_clipboard_and_back(
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdin is not None
-            process.stdin.write("y\n")
-            process.stdin.flush()
+            stdin = process.stdin
             eventually_sync(lambda: "window" in bridge(home, "rooms", "show", "plan"), within_s=60)
             sent = json.loads(bridge(home, "send", "plan", "2+2? 🦀", "--to", "window", "--kind", "question", "--json"))
-            pasted = eventually_sync(lambda: (text := x11.read()).startswith("2+2? 🦀") and text, within_s=60)
+
+            def agreed() -> str:
+                """The prompt, once the person's yes came after the question."""
+                stdin.write("y\n")
+                stdin.flush()
+                return text if (text := x11.read()).startswith("2+2? 🦀") else ""
+
+            pasted = eventually_sync(agreed, within_s=60)
             tag = pasted.split("⟦")[1].split("⟧")[0]
             x11.write(f"⟦{tag}⟧\n4 ✓\n⟦/{tag}⟧")
             assert process.wait(60) == 0

@@ -212,14 +212,61 @@ async def test_another_window_that_takes_the_focus_gets_no_key_and_nothing_is_se
         assert (len(chat.sent), mail.sent) == (1, [])
 
 
-async def disturbed(bench: Bench, worker: Worker, job: Leased, disturb: Callable[[], None]) -> str:
-    """Work on a job while a person comes in right after the paste, once; what the log says about it."""
-    press, done = bench.desktop.press, list[bool]()
+async def test_a_key_that_the_person_presses_sends_nothing_until_they_rest(bench: Bench) -> None:
+    import pyautogui
+
+    with tk_chat(bench.desktop) as chat:
+        worker = bench.worker(chat)
+        job = await bench.ask(worker, {"text": "4"})
+        write, done = bench.clipboard.write, list[bool]()
+
+        def written(text: str) -> None:
+            write(text)
+            if text.startswith("Please") and not done:
+                done.append(True)
+                eventually_sync(lambda: (bench.desktop.idle_s() or 0) > 0.05, what="a moment after our own last key")
+                pyautogui.press("shift")
+
+        bench.clipboard.write = written  # type: ignore[method-assign]
+        assert await worker.work(job) is Ending.ANSWERED
+        assert "a key was pressed" in (bench.home / "journal.jsonl").read_text("utf-8")
+        assert len(chat.sent) == 1
+
+
+async def test_a_clipboard_that_another_program_changes_before_the_paste_is_not_pasted_and_stays(bench: Bench) -> None:
+    def copy() -> None:
+        subprocess.run(["xclip", "-selection", "clipboard", "-i"], input=b"their secret", check=True)
+        eventually_sync(lambda: bench.clipboard.read() == "their secret")
+
+    with tk_chat(bench.desktop) as chat:
+        worker = bench.worker(chat)
+        job = await bench.ask(worker, {"text": "4"})
+        changed = await disturbed(bench, worker, job, copy, key="a", nth=2)
+        assert "another program changed the clipboard" in changed
+        assert len(chat.sent) == 1
+        assert "secret" not in chat.sent[0]
+        assert bench.clipboard.read() == "their secret"
+
+
+async def test_a_window_that_copies_nothing_leads_to_unknown_and_no_second_prompt(bench: Bench) -> None:
+    with tk_chat(bench.desktop, "Chat", "--no-copy") as chat:
+        worker = bench.worker(chat, answer_s=6)
+        job = await bench.ask(worker, {"text": "4"})
+        assert await worker.work(job) is Ending.UNKNOWN
+        assert "no complete answer was seen" in (await bench.answers(job))[0]
+        assert (len(chat.sent), await worker.jobs.next(), bench.clipboard.read()) == (1, None, "mine")
+
+
+async def disturbed(
+    bench: Bench, worker: Worker, job: Leased, disturb: Callable[[], None], *, key: str = "v", nth: int = 1
+) -> str:
+    """Work on a job while somebody comes in right after a key (pasting, the first time); what the log says of it."""
+    press, seen = bench.desktop.press, list[str]()
 
     def pressed(*keys: str) -> None:
         press(*keys)
-        if keys[-1] == "v" and not done:
-            done.append(True)
+        seen.append(keys[-1])
+        if keys[-1] == key and seen.count(key) == nth:
             disturb()
 
     bench.desktop.press = pressed  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ from desktop_agent.driver import Driver
 from desktop_agent.jobs import LeasedJobs, Outbox
 from desktop_agent.loop import Ending, Limits, Worker
 from desktop_agent.profile import Profile, Spot
-from desktop_agent.window import Point
+from desktop_agent.window import Box, Point, Window
 from hub.core.caller import Caller
 from hub.core.errors import HubUnreachable
 from hub.core.operation import Request
@@ -322,6 +322,15 @@ async def test_a_job_that_somebody_else_answered_is_dropped_and_nothing_sent(tab
     await table.hub.inner.call(PostMessage(room="plan", text="by hand", kind="answer", reply_to=job.job))
     assert await table.worker.work(job) is Ending.LOST
     assert table.desktop.sent == []
+
+
+async def test_the_agents_own_window_over_the_box_gets_no_click(table: Table) -> None:
+    job = await table.ask()
+    table.desktop.open.append(Window(9, "Desktop agent", Box(250, 600, 440, 200)))
+    table.desktop.calls = 0
+    assert await table.worker.work(job) is Ending.FAILED
+    assert (table.desktop.sent, table.desktop.at) == ([], Point(640, 400))
+    assert "move it aside" in (await table.answers(job))[0][1]
 
 
 async def test_a_draft_in_the_box_is_never_touched(table: Table) -> None:

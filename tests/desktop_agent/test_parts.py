@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from desktop_agent.backends import reason_against
 from desktop_agent.calibrate import calibrate
-from desktop_agent.check import clipboard_finding, desktop_findings, look
+from desktop_agent.check import clipboard_finding, desktop_findings, look, mac_permissions, tool_findings
+from desktop_agent.clipboard import SystemClipboard
 from desktop_agent.control import Rate
 from desktop_agent.detect import Stillness
 from desktop_agent.driver import same
@@ -19,7 +21,10 @@ from desktop_agent.journal import FileJournal
 from desktop_agent.markdown import markdown
 from desktop_agent.profile import Profile, ProfileError, Spot, dump, load, names, parse
 from desktop_agent.window import Box, Hitch, Picture, Point
+from tests.commands.test_commands import bridge, home
 from tests.support.fake_desktop import CHAT, INPUT, FakeClipboard, FakeDesktop
+
+__all__ = ["home"]
 
 
 def test_the_profiles_that_come_along_are_valid_and_found_by_name(tmp_path: Path) -> None:
@@ -153,12 +158,84 @@ def test_the_log_is_for_its_owner_and_begins_again_when_it_is_large(tmp_path: Pa
     assert (tmp_path / "d" / "journal.jsonl.1").exists()
 
 
-def test_the_doctor_says_what_is_missing_and_leaves_the_clipboard_as_it_was() -> None:
+def test_the_doctor_leaves_the_clipboard_as_it_was() -> None:
     desktop = FakeDesktop()
     assert [one.fine for one in desktop_findings(desktop)] == [True, True, True]
     finding = clipboard_finding(FakeClipboard(desktop))
     assert (finding.fine, desktop.read()) == (True, "mine")
-    [wayland] = look("linux", {"WAYLAND_DISPLAY": "wayland-0", "DISPLAY": ":0"})
-    assert (wayland.fine, "assist" in wayland.fix, "Wayland" in wayland.found) == (False, True, True)
-    assert "no display" in look("linux", {})[0].found
+
+
+def test_the_doctor_says_why_a_desktop_cannot_be_used_and_what_works_there() -> None:
+    wayland = look("linux", {"WAYLAND_DISPLAY": "wayland-0", "DISPLAY": ":0"})
+    found = next(one for one in wayland if one.name == "desktop")
+    assert (found.fine, "assist" in found.fix, "Wayland" in found.found) == (False, True, True)
+    assert wayland[-1].name == "clipboard", "assist works there, so its clipboard is looked at"
+    assert "no display" in look("linux", {})[-1].found
     assert reason_against("darwin", {}) == reason_against("win32", {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("platform", "env", "fix"),
+    [
+        ("linux", {"DISPLAY": ":0"}, "apt install xclip"),
+        ("linux", {"WAYLAND_DISPLAY": "w"}, "apt install wl-clipboard"),
+        ("win32", {}, "correct PATH"),
+        ("darwin", {}, "correct PATH"),
+    ],
+)
+def test_the_doctor_names_missing_programs_and_libraries_with_their_fix(
+    platform: str, env: dict[str, str], fix: str
+) -> None:
+    everything = tool_findings(platform, env, lambda name: name, lambda name: name)
+    assert all(one.fine for one in everything)
+    nothing = tool_findings(platform, env, lambda name: None, lambda name: None)
+    assert [(one.name, one.fine, one.optional) for one in nothing] == [
+        ("programs", False, False),
+        ("libraries", False, False),
+        ("small window", False, True),
+    ]
+    assert fix in nothing[0].fix
+    assert "multi-agent-bridge[desktop]" in nothing[1].fix
+
+
+class Permissions:
+    """What macOS answers about this program."""
+
+    def __init__(self, presses: bool, sees: bool) -> None:
+        self.AXIsProcessTrusted = lambda: presses
+        self.CGPreflightScreenCaptureAccess = lambda: sees
+
+
+def test_the_doctor_asks_macos_for_both_permissions() -> None:
+    assert all(one.fine for one in mac_permissions(Permissions(True, True)))
+    accessibility, screen = mac_permissions(Permissions(False, False))
+    assert (accessibility.fine, accessibility.optional, "Accessibility" in accessibility.fix) == (False, False, True)
+    assert (screen.fine, screen.optional, "Screen Recording" in screen.fix) == (False, True, True)
+
+
+def test_the_doctor_notices_a_black_screen_and_unknown_idle_time() -> None:
+    desktop = FakeDesktop()
+    desktop.texts["transcript"] = ""
+    desktop.idle_s = lambda: None  # type: ignore[method-assign]
+    findings = {one.name: one for one in desktop_findings(desktop)}
+    assert (findings["screen"].fine, findings["screen"].optional) == (False, True)
+    assert (findings["idle time"].fine, "libxss1" in findings["idle time"].fix) == (False, True)
+
+
+@pytest.mark.display
+def test_without_xclip_the_doctor_says_to_install_it(x11: SystemClipboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    findings = {one.name: one for one in look()}
+    assert findings["desktop"].fine
+    assert {name for name, one in findings.items() if not one.fine} == {"programs", "screen", "clipboard"}
+    assert "xclip" in findings["programs"].fix
+    assert "xclip" in findings["clipboard"].fix
+
+
+@pytest.mark.display
+def test_the_doctor_command_finds_this_desktop_well(x11: SystemClipboard, home: Path) -> None:
+    said = json.loads(bridge(home, "doctor", "--desktop", "--json"))
+    found = {check["name"]: check["fine"] for check in said}
+    wanted = ["programs", "libraries", "small window", "desktop", "screen", "idle time", "clipboard"]
+    assert {name: found.get(name) for name in wanted} == dict.fromkeys(wanted, True) | {"screen": False}, said
+    assert x11.read() == "mine"

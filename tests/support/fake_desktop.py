@@ -52,6 +52,9 @@ class FakeDesktop:
 
     # Desktop
 
+    def close(self) -> None:
+        """Nothing was opened."""
+
     def windows(self) -> tuple[Window, ...]:
         self._meanwhile()
         return tuple(self.open)
