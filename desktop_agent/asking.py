@@ -62,13 +62,16 @@ class Terminal:
         self._reading: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to read; call it where the event loop runs."""
+        """Begin to read, where the event loop runs. Without a question to come, don't: it stops a job in the background."""
+        if self._reading is not None:
+            return
         loop = asyncio.get_running_loop()
         self._reading = threading.Thread(target=self._follow, args=[loop], daemon=True)
         self._reading.start()
 
     async def ask(self, ask: Ask) -> bool | None:
         async with self._turn:
+            self.start()
             while not self._lines.empty():
                 self._ended = self._lines.get_nowait() is None or self._ended
             if self._ended:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,7 @@ from desktop_agent.flavors import MOST_BYTES, TEXT, Kinds, Run, text_of
 URIS: Final = "text/uri-list"
 _GNOME: Final = "x-special/gnome-copied-files"
 _PLAIN: Final = ("text/plain;charset=utf-8", "text/plain", "STRING", "TEXT", "COMPOUND_TEXT")
+_SAVE_WITHIN_S: Final = 5.0
 # questions to the owner and orders, no contents
 _NOT_DATA: Final = frozenset(
     {"TARGETS", "TIMESTAMP", "MULTIPLE", "SAVE_TARGETS", "DELETE", "INSERT_SELECTION", "INSERT_PROPERTY"}
@@ -28,7 +30,7 @@ class X11Flavors:
         return text_of(self._get(run, "text/html") if "text/html" in self._offered(run) else b"")
 
     def save(self, run: Run) -> Kinds:
-        return saved((name, self._get(run, name)) for name in wanted(self._offered(run)))
+        return saved((name, self._get(run, name)) for name in in_time(wanted(self._offered(run))))
 
     def restore(self, run: Run, kinds: Kinds) -> bool:
         return run([sys.executable, "-m", "desktop_agent.holder"], _packed(kinds)) is not None
@@ -105,6 +107,15 @@ def wanted(offered: Iterable[str]) -> list[str]:
         return picture in (None, name) or not name.startswith("image/") or name == "image/svg+xml"
 
     return [name for name in names if kept(name)]
+
+
+def in_time(names: Iterable[str], now_s: Callable[[], float] = time.monotonic) -> Iterator[str]:
+    """The names, text first, as long as there is time: an owner that hangs makes every answer wait for ten seconds."""
+    until_s = now_s() + _SAVE_WITHIN_S
+    for name in sorted(names, key=lambda name: name != TEXT and name not in _PLAIN):
+        if now_s() > until_s:
+            return
+        yield name
 
 
 def saved(parts: Iterable[tuple[str, bytes]]) -> Kinds:

@@ -174,7 +174,8 @@ async def _auto(
         if indicator is not None:
             stack.push_async_callback(indicator.close)
         terminal = Terminal(click.echo)
-        terminal.start()
+        if not (more["no_confirm"] or dry_run):
+            terminal.start()
         askers: list[Asker] = [terminal] if indicator is None else [terminal, indicator]
         agrees = _always if more["no_confirm"] else agreeing("Type it into the window and send it?", askers)
         tasks: list[Awaitable[None]] = []

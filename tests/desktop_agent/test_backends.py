@@ -19,7 +19,7 @@ from desktop_agent.backends.windows import WindowsWindows
 from desktop_agent.clipboard import NoClipboard, SystemClipboard
 from desktop_agent.flavors import MOST_BYTES, of_this_system
 from desktop_agent.flavors.macos import MacFlavors
-from desktop_agent.flavors.unix import WaylandFlavors, X11Flavors, paths_of, saved
+from desktop_agent.flavors.unix import WaylandFlavors, X11Flavors, in_time, paths_of, saved
 from desktop_agent.flavors.windows import WindowsFlavors
 from desktop_agent.window import Box, Window
 
@@ -158,6 +158,11 @@ def test_x11_html_may_come_as_utf_16() -> None:
 def test_more_than_a_clipboard_should_hold_is_not_kept() -> None:
     large = b"x" * (MOST_BYTES - 1)
     assert [*saved([("a", large), ("b", b"xx"), ("c", b"x")])] == ["a", "c"]
+
+
+def test_an_owner_that_hangs_does_not_hold_up_the_agent_and_text_comes_first() -> None:
+    times = iter([0.0, 0.1, 4.9, 5.1, 99.0])
+    assert [*in_time(["text/html", "STRING", "image/png", "x"], lambda: next(times))] == ["STRING", "text/html"]
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), max_size=4))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -193,6 +195,39 @@ def test_where_nobody_can_be_asked_nothing_is_typed(room: Room, desktop: Desktop
         assert auto.process.wait(30) == 0
         assert auto.heard("nobody can be asked here")
         assert chat.sent == []
+
+
+def test_pointing_at_a_window_makes_a_profile_that_works(room: Room, desktop: Desktop, x11: SystemClipboard) -> None:
+    ours, theirs = pty.openpty()  # the command waits for Enter on a terminal only
+    env = {**os.environ, "BRIDGE_HOME": str(room.home), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mcp_bridge", "desktop", "calibrate", "pointed"]
+    with tk_chat(desktop) as chat:
+        box = next(window for window in desktop.windows() if window.title == "Chat").box
+        with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            try:
+                for at in (TK.input.point(box), TK.transcript.point(box)):
+                    said_on(ours, "press Enter here")
+                    desktop.move(at)
+                    os.write(ours, b"\n")
+                said_on(ours, "--dry-run")
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
+                os.close(ours)
+        desktop.move(REST)
+        with room.auto("--window", "pointed=pointed", "--no-confirm", "--no-indicator", "--once"):
+            room.joined("pointed")
+            assert room.answer(room.ask("pointed", text="4")) == "4"
+        assert len(chat.sent) == 1
+
+
+def said_on(terminal: int, text: str) -> None:
+    """Read the terminal until it shows this."""
+    seen = ""
+    while text not in seen:
+        assert select.select([terminal], [], [], 60)[0], f"no {text!r} in {seen!r}"
+        seen += os.read(terminal, 4096).decode("utf-8", "replace")
 
 
 def panel(desktop: Desktop) -> Window | None:

@@ -188,7 +188,8 @@ async def test_whatever_a_person_does_at_any_step_nothing_wrong_is_ever_sent(
         assert len(sent) <= 1, f"sent twice when it happened at call {step}"
         assert all(with_it == list(files) for with_it in desktop.sent_files[sent_before:]), (step, desktop.sent_files)
         assert desktop.texts["mail"] == "", f"typed into another window at call {step}"
-        outcome, _ = (await table.answers(job))[0]
+        outcome, said = (await table.answers(job))[0]
+        assert "from elsewhere" not in said, "what another program copied left this machine"
         assert outcome == ending.value
         assert (outcome == "answered") <= (len(sent) == 1), (step, outcome)
         assert outcome != "failed" or not sent, f"said that nothing was sent, but it was (call {step})"
@@ -322,6 +323,18 @@ async def test_a_job_that_somebody_else_answered_is_dropped_and_nothing_sent(tab
     await table.hub.inner.call(PostMessage(room="plan", text="by hand", kind="answer", reply_to=job.job))
     assert await table.worker.work(job) is Ending.LOST
     assert table.desktop.sent == []
+
+
+async def test_prompts_beyond_the_hourly_limit_wait_until_the_hour_is_over(table: Table) -> None:
+    table.desktop.reply = answering("4")
+    table.worker.rate = Rate(per_hour=2, gap_s=60)
+    at_s: list[float] = []
+    for _ in range(3):
+        assert await table.worker.work(await table.ask()) is Ending.ANSWERED
+        at_s.append(table.desktop.now)
+    assert at_s[1] - at_s[0] >= 60
+    assert at_s[2] - at_s[0] >= 3600
+    assert len(table.desktop.sent) == 3
 
 
 async def test_the_agents_own_window_over_the_box_gets_no_click(table: Table) -> None:
