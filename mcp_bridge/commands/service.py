@@ -37,11 +37,11 @@ def service() -> None:
 def install(what: str, options: tuple[str, ...], dry_run: bool) -> None:
     """Start WHAT at every login, and now. OPTIONS go to `mcp-bridge up`, or to `mcp-bridge desktop auto`.
 
-    The desktop agent needs --window, and --no-confirm: a service has no terminal to ask you in.
+    The desktop agent needs --window. It asks before each prompt in its small window, unless you add --no-confirm.
     """
-    if what == "desktop" and not {"--no-confirm"} <= set(options):
+    if what == "desktop" and "--no-indicator" in options and "--no-confirm" not in options:
         raise click.UsageError(
-            "a service has no terminal to ask you in: add --no-confirm, or run `desktop auto` yourself"
+            "a service has no terminal to ask you in: leave out --no-indicator (the small window asks), or add --no-confirm"
         )
     start = ("up", "--quiet") if what == "hub" else ("desktop", "auto")
     command = (sys.executable, "-m", "mcp_bridge", *start, *options)

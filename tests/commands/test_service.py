@@ -81,8 +81,10 @@ def test_install_and_remove_leave_the_home_folder_as_it_was(tmp_path: Path) -> N
 
 
 def test_a_service_that_could_not_ask_is_refused(tmp_path: Path) -> None:
-    code, said = service(tmp_path, "install", "desktop", "--window", "helper=generic")
+    code, said = service(tmp_path, "install", "desktop", "--window", "helper=generic", "--no-indicator")
     assert (code, "--no-confirm" in said) == (2, True)
+    code, said = service(tmp_path, "install", "desktop", "--window", "helper=generic", "--dry-run")
+    assert code == 0, "the small window asks"
 
 
 def test_a_system_without_systemd_says_so(tmp_path: Path) -> None:
