@@ -260,6 +260,7 @@ def test_help_works_without_a_display_and_without_pyautogui_and_use_says_what_is
 
 
 @pytest.mark.display
+@pytest.mark.timeout(300)
 def test_the_command_carries_a_message_from_the_room_to_the_clipboard_and_back(
     home: Path, x11: SystemClipboard
 ) -> None:

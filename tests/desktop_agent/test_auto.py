@@ -43,7 +43,7 @@ from tests.mcp.test_relay import ROOT
 from tests.support.hubs import running_hub
 from tests.support.waiting import eventually, eventually_sync
 
-pytestmark = [pytest.mark.anyio, pytest.mark.display]
+pytestmark = [pytest.mark.anyio, pytest.mark.display, pytest.mark.timeout(300)]
 CODE = "Here:\n\n```python\ndef f(x):\n    return x + 1\n\n\nprint(f(1))\n```\n\nDone."
 LONG = "\n\n".join(f"Line {n} of an answer longer than the window." for n in range(120))
 ROUNDS: dict[str, dict[str, Any]] = {

@@ -30,7 +30,7 @@ from tests.faults.world import World
 from tests.mcp.test_relay import ROOT
 from tests.support.waiting import eventually_sync
 
-pytestmark = pytest.mark.display
+pytestmark = [pytest.mark.display, pytest.mark.timeout(300)]
 REST = Point(1100, 860)
 
 

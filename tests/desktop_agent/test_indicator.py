@@ -14,7 +14,7 @@ from desktop_agent.indicator import Indicator
 from desktop_agent.window import Desktop, Point, Window
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.display]
+pytestmark = [pytest.mark.anyio, pytest.mark.display, pytest.mark.timeout(300)]
 
 
 def panel(desktop: Desktop) -> Window | None:
