@@ -28,7 +28,7 @@ def _nobody(_agent: int) -> Presence:
     return ("offline", "none")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: freezing seven fields costs more than the rest of a call
 class Call:
     """One call. Time and randomness come in here, so rules stay pure and a replay is exact.
 

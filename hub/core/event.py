@@ -7,7 +7,7 @@ fields are what rebuilds every projection, so it carries agent ids where rows ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import orjson
 
@@ -85,8 +85,7 @@ class EventBody(Model):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """Where an event stands: stream, number, time, actor. Given to projections and to `EventBody.data`."""
 
     log: int
@@ -99,8 +98,7 @@ class Placed:
     tombstone: Tombstone | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A stored event. `data` is its JSON; a tombstone's data is blank."""
 
     log: int

@@ -6,6 +6,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+_set = object.__setattr__
+
 
 class Model(BaseModel):
     """An immutable value; unknown fields are an error, so a typo never passes silently."""
@@ -16,10 +18,10 @@ class Model(BaseModel):
     def trusted(cls, **fields: Any) -> Self:
         """A value from fields that were validated before: every field must be given. For hot paths only."""
         made = cls.__new__(cls)
-        object.__setattr__(made, "__dict__", fields)
-        object.__setattr__(made, "__pydantic_fields_set__", set(fields))
-        object.__setattr__(made, "__pydantic_extra__", None)
-        object.__setattr__(made, "__pydantic_private__", None)
+        _set(made, "__dict__", fields)
+        _set(made, "__pydantic_fields_set__", set(fields))
+        _set(made, "__pydantic_extra__", None)
+        _set(made, "__pydantic_private__", None)
         return made
 
     def json_bytes(self, *, exclude_defaults: bool = False) -> bytes:

@@ -89,6 +89,14 @@ def split_id(letter: str, text: str, error: type[NotFound] = NotFound) -> tuple[
     return from_base32(match[2]), from_base32(match[3])
 
 
+def log_of(text: str) -> int:
+    """The stream's number in an id that `make_id` made."""
+    return _number(text[1 : text.index("-")])
+
+
+_number = lru_cache(maxsize=8192)(from_base32)
+
+
 def direct_name(first: int, second: int) -> str:
     """Room name of the direct conversation between two agent ids (order does not matter)."""
     low, high = sorted((first, second))

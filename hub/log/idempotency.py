@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hub.core.call import Call
 from hub.core.errors import Invalid, KeyReused
@@ -24,8 +23,7 @@ def digest(canonical: bytes) -> bytes:
     return hashlib.sha256(canonical).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """What an earlier call left: a pointer to its event where the result follows from that, else the result."""
 
     hash: bytes
@@ -35,9 +33,13 @@ class Kept:
     response: bytes | None
 
 
-def recall(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes) -> Kept | None:
-    """What an earlier identical call left, or None. Raises KeyReused for another body under the key."""
-    found = tx.memo_or_load(("idempotency", call.agent, operation.name, key), lambda: _load(tx, call, operation, key))
+def recall(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes, *, sure: bool) -> Kept | None:
+    """What an earlier identical call left, or None. Raises KeyReused for another body under the key.
+
+    When it need not be `sure`, a first None may be wrong; the body that then records its result runs again.
+    """
+    place = ("idempotency", call.agent, operation.name, key)
+    found = tx.find_rare(place, lambda: _load(tx, call, operation, key), sure=sure)
     if found is None:
         return None
     if found.at_ms < call.now_ms - KEPT_MS:

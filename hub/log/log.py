@@ -7,8 +7,7 @@ assigned here: gapless per stream, time never going back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from hub.core.call import Call
 from hub.core.cursor import encode_mark
@@ -38,8 +37,7 @@ def projects_all(function: Projection) -> Projection:
     return function
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """The state of one stream: its newest number and the oldest that is still kept minus one."""
 
     log: int

@@ -7,7 +7,6 @@ The state at the floor is made by replaying the trimmed events onto the previous
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -35,7 +34,7 @@ def trim(tx: Tx, log: int, upto: int, tables: Sequence[str], by_event: Sequence[
     for table in by_event:
         tx.run(_delete_upto(table), log=log, upto=upto)
     tx.run("update log set floor = :floor where id = :log", floor=upto, log=log)
-    tx.remember(("stream", log), replace(stream, floor=upto))
+    tx.remember(("stream", log), stream._replace(floor=upto))
     tx.rewrote(log)
     return upto
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
 import orjson
 
 from hub.core.errors import HubError
+from hub.server.coalesce import WHOLE
 from hub.server.encoding import choose, encode
 from hub.server.security import Receive, Scope, Send
 
@@ -25,11 +28,21 @@ async def send_bytes(send: Send, status: int, body: bytes, headers: Headers = (J
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_json(send: Send, status: int, body: bytes, asked: Mapping[bytes, bytes]) -> None:
+@lru_cache(maxsize=64)
+def _head(status: int) -> bytes:
+    """Status line and headers of a JSON response, up to the number of bytes."""
+    reason = HTTPStatus(status).phrase.encode()
+    headers = b"".join(b"%b: %b\r\n" % header for header in (JSON, *_COMMON))
+    return b"HTTP/1.1 %d %b\r\n%bcontent-length: " % (status, reason, headers)
+
+
+async def send_json(scope: Scope, send: Send, status: int, body: bytes, asked: Mapping[bytes, bytes]) -> None:
     """One whole JSON response, compressed when it is large and the request's headers accept it."""
     coding = choose(asked.get(b"accept-encoding"), len(body))
     if coding is None:
-        await send_bytes(send, status, body, (JSON,))
+        respond = scope.get("extensions", {}).get(WHOLE)
+        if respond is None or not respond(send, b"%b%d\r\n" % (_head(status), len(body)), body):
+            await send_bytes(send, status, body, (JSON,))
         return
     packed = encode(body, coding)
     await send_bytes(send, status, packed, (JSON, (b"content-encoding", coding), (b"vary", b"accept-encoding")))

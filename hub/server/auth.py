@@ -58,6 +58,13 @@ class Authenticator:
             raise Unauthorized("the token of this connection was revoked or has expired; get a new one")
         return row.principal
 
+    def known(self, header: bytes | None) -> Principal | None:
+        """Whose Authorization header this is, if it was authenticated before and still is."""
+        if header is None or not header.startswith(b"Bearer "):
+            return None
+        row = self._cache.get(header[7:].decode("latin-1"))
+        return row.principal if row is not None and self._alive(row) else None
+
     async def authenticate(self, token: str | None, address: str = "") -> Principal:
         """The principal of a token. Raises Unauthorized, or RateLimited after many wrong tokens from one address."""
         if token and (row := self._cache.get(token)) is not None and self._alive(row):

@@ -149,4 +149,4 @@ class _Endpoint:
         except HubError as error:
             await send_problem(error, scope, receive, send)
         else:
-            await send_json(send, 200, body, headers)
+            await send_json(scope, send, 200, body, headers)

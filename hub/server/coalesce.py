@@ -1,15 +1,24 @@
-"""Sockets that write once per turn of the loop: a response's head and body, or all frames that wait, in one call.
+"""Sockets that write as rarely as possible: all frames that wait in one call, a whole response in one piece.
 
 uvicorn writes every part as it comes, one system call each. Collecting what one turn of the loop produced saves most
-of them: fan-out to many sockets gets several times faster, a small answer takes one call instead of two.
+of them: fan-out to many sockets gets several times faster. A response that is complete when it is sent needs no ASGI
+messages: the extension `WHOLE` takes its head and body at once, at half the cost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from hub.server.security import Send
+
+WHOLE: Final = "bridge.whole_response"
+"""ASGI extension: `respond(send, head, body)` answers in one write; false when that is not possible now.
+
+`head` is the status line and the headers, each with its line end, without the empty line.
+"""
 
 
 class CoalescingTransport:
@@ -55,3 +64,26 @@ class CoalescingHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
+        self._extensions: dict[str, Any] = {WHOLE: self._respond}
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions
+
+    def _respond(self, send: Send, head: bytes, body: bytes) -> bool:
+        """See `WHOLE`. What uvicorn does in `RequestResponseCycle.send`, for a response that is there in full."""
+        cycle = getattr(send, "__self__", None)
+        if not isinstance(cycle, RequestResponseCycle) or cycle.response_started or self.flow.write_paused:
+            return False
+        if cycle.default_headers or cycle.scope["method"] == "HEAD":
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if not cycle.disconnected:
+            end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+            self.transport.write(b"".join((head, end, body)))
+            if not cycle.keep_alive:
+                self.transport.close()
+        cycle.on_response()
+        return True

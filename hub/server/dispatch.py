@@ -105,7 +105,7 @@ class Dispatch:
                 result = await (
                     self._write_waiting(operation, principal, request, key, wait_s)
                     if wait_s
-                    else self._write(operation, self.call(principal), request, key)
+                    else self._write(operation, self.call(principal, now_ms), request, key)
                 )
         except HubError as error:
             self.measures.failed(operation.name, error.code)
@@ -133,9 +133,10 @@ class Dispatch:
             raise RuntimeError(f"this hub has no {kind.__name__}")
         return found
 
-    def call(self, principal: Principal) -> Call:
-        """A call by `principal` now."""
-        return Call(principal, self.clock(), self._random, self.presence.state, self.presence.trace)
+    def call(self, principal: Principal, now_ms: int | None = None) -> Call:
+        """A call by `principal`, now if not told otherwise."""
+        now_ms = self.clock() if now_ms is None else now_ms
+        return Call(principal, now_ms, self._random, self.presence.state, self.presence.trace)
 
     # --- writing ----------------------------------------------------------------------------------------------
 
@@ -247,13 +248,14 @@ class Dispatch:
             return lambda tx: handler(tx, call, request)
         check_key(key)
         hashed = digest(request.json_bytes(exclude_defaults=True))
+        waits = operation.wait_s(request) > 0
 
         def keyed(tx: Tx) -> Result:
-            kept = recall(tx, call, operation, key, hashed)
+            kept = recall(tx, call, operation, key, hashed, sure=waits)
             if kept is not None:
                 return _repeated(tx, call, operation, kept)
             result: Result = handler(tx, call, request)
-            if result.settled() or not operation.wait_s(request):  # a waiting call is tried again
+            if not waits or result.settled():  # a waiting call is tried again
                 record(tx, call, operation, key, hashed, result)
             return result
 

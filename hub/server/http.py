@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -26,6 +27,7 @@ from hub.server.security import Receive, Scope, Send
 from hub.server.strict_json import parse_object
 
 MAX_BODY: Final = 1024 * 1024
+_LONGEST_KEPT: Final = 200  # paths up to here are remembered with their node; anybody can ask for any path
 T = TypeVar("T")
 
 
@@ -56,7 +58,7 @@ def routing_tree(operations: Iterable[AnyOperation]) -> Node:
     return root
 
 
-def find(root: Node, path: str) -> tuple[Node, list[str]] | None:
+def find(root: Node, path: str) -> tuple[Node, Sequence[str]] | None:
     """The node of a path, literal segments first, and the values of its parameters."""
     return _find(root, path.strip("/").split("/"), 0, [])
 
@@ -90,12 +92,14 @@ class HttpOperations:
         self._dispatch = dispatch
         self._authenticator = authenticator
         self._root = routing_tree(registry.all)
+        self._find = lru_cache(maxsize=4096)(partial(find, self._root))
         self.streams: dict[str, Stream] = {}
         """Operations that take a raw body instead of JSON when their query names things (`?name=`)."""
 
     def serves(self, scope: Scope) -> bool:
         """Whether an operation has this path; anything else is a hand-written route or 404."""
-        found = find(self._root, scope["path"])
+        path = scope["path"]
+        found = self._find(path) if len(path) <= _LONGEST_KEPT else find(self._root, path)
         scope["hub.route"] = found
         return found is not None
 
@@ -107,7 +111,7 @@ class HttpOperations:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        principal = await self.principal(scope, headers)
+        principal = self._authenticator.known(headers.get(b"authorization")) or await self.principal(scope, headers)
         operation, fields = self._route(scope)
         if (stream := self.streams.get(operation.name)) is not None and scope["query_string"]:
             await stream(
@@ -134,7 +138,7 @@ class HttpOperations:
         result = await (while_connected(run, receive) if operation.wait_s(request) else run)
         body = result.json_bytes()
         self._dispatch.measures.answered(len(body))
-        await send_json(send, operation.status, body, headers)
+        await send_json(scope, send, operation.status, body, headers)
 
     async def principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
         """Who calls, from the Authorization header."""

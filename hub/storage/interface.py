@@ -84,8 +84,12 @@ class Tx(Protocol):
         """What `memo(key, …)` gives from now on; discarded with the body or the COMMIT if either fails."""
         ...
 
-    def memo_or_load(self, key: Hashable, load: Callable[[], T]) -> T:
-        """Like `memo`, without keeping what was loaded: for keys that are looked up once."""
+    def find_rare(self, key: Hashable, load: Callable[[], T | None], *, sure: bool) -> T | None:
+        """Like `memo`, for a key that is nearly always new and that nobody asks for again.
+
+        Unless it must be `sure`, it may answer None without looking: then the body that goes on as if the key were new
+        must stage the row whose unique constraint says otherwise, or raise. In both cases it runs again with the truth.
+        """
         ...
 
     def remember_for_batch(self, key: Hashable, value: object) -> None:

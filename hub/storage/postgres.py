@@ -134,7 +134,7 @@ class _Tx:
             self._memo[key] = load()
         return cast("T", self._memo[key])
 
-    def memo_or_load(self, key: Hashable, load: Callable[[], T]) -> T:
+    def find_rare(self, key: Hashable, load: Callable[[], T | None], *, sure: bool) -> T | None:
         found = self._memo.get(key, _ABSENT)
         return load() if found is _ABSENT else cast("T", found)
 

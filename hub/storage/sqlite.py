@@ -49,50 +49,54 @@ _UNKNOWN: Final = "the hub could not confirm the write; retry with the same idem
 
 
 class _Memo:
-    """Committed values plus an overlay for the batch plus one for the running body."""
+    """Values in memory, and what they were before the running body and before the batch, to go back to."""
 
     def __init__(self) -> None:
-        self.committed: dict[Hashable, object] = {}
-        self.batch: dict[Hashable, object] = {}
-        self.body: dict[Hashable, object] = {}
+        self.values: dict[Hashable, object] = {}
+        self._before_body: dict[Hashable, object] = {}
+        self._before_batch: dict[Hashable, object] = {}
         self.once: dict[Hashable, object] = {}  # of staged rows, until they are written
         self.once_body: dict[Hashable, object] = {}
 
-    def get(self, key: Hashable) -> object:
-        if key in self.body:
-            return self.body[key]
-        if key in self.batch:
-            return self.batch[key]
-        return self.committed.get(key, _ABSENT)
+    def put(self, key: Hashable, value: object) -> None:
+        """Set a value; `_ABSENT` takes it away."""
+        self._before_body.setdefault(key, self.values.get(key, _ABSENT))
+        if value is _ABSENT:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = value
 
     def keep_body(self) -> None:
-        if self.body:
-            self.batch.update(self.body)
-            self.body.clear()
+        if self._before_body:
+            self._before_batch = self._before_body | self._before_batch
+            self._before_body.clear()
         if self.once_body:
             self.once.update(self.once_body)
             self.once_body.clear()
 
     def undo_body(self) -> None:
-        self.body.clear()
+        self._go_back(self._before_body)
         self.once_body.clear()
 
     def commit(self) -> None:
-        for key, value in self.batch.items():
-            if value is _ABSENT:
-                self.committed.pop(key, None)
-            else:
-                self.committed[key] = value
-        self.batch.clear()
+        self._before_batch.clear()
         self.once.clear()
-        if len(self.committed) > _MEMO_ROOM:
-            for key in list(self.committed)[: _MEMO_ROOM // 2]:
-                del self.committed[key]
+        if len(self.values) > _MEMO_ROOM:
+            for key in list(self.values)[: _MEMO_ROOM // 2]:
+                del self.values[key]
 
     def discard(self) -> None:
         self.undo_body()
-        self.batch.clear()
+        self._go_back(self._before_batch)
         self.once.clear()
+
+    def _go_back(self, before: dict[Hashable, object]) -> None:
+        for key, value in before.items():
+            if value is _ABSENT:
+                self.values.pop(key, None)
+            else:
+                self.values[key] = value
+        before.clear()
 
 
 class _Job:
@@ -108,9 +112,13 @@ class _Job:
 class _WriteTx:
     """The `Tx` of the batch: shared by its bodies, with marks so that one body can be undone."""
 
-    def __init__(self, connection: sqlite3.Connection, memo: _Memo) -> None:
+    def __init__(self, connection: sqlite3.Connection, memo: _Memo, *, careful: bool = False) -> None:
         self._connection = connection
         self._memo = memo
+        self._values = memo.values
+        self.careful = careful
+        self.guessed = False
+        self.unwritable: Exception | None = None
         self.written = False
         self.growth: list[tuple[int, int, bytes]] = []
         self._kept: list[tuple[str, tuple[Any, ...]]] = []
@@ -147,26 +155,29 @@ class _WriteTx:
         self._deferred[key] = (sql, params)
 
     def memo(self, key: Hashable, load: Callable[[], T]) -> T:
-        found = self._memo.get(key)
+        found = self._values.get(key, _ABSENT)
         if found is _ABSENT:
             found = load()
-            self._memo.body[key] = found
-        return cast("T", found)
+            self._memo.put(key, found)
+        return found  # type: ignore[return-value]  # what is kept under a key is what its `load` gives
 
     def remember(self, key: Hashable, value: object) -> None:
-        self._memo.body[key] = value
+        self._memo.put(key, value)
 
-    def memo_or_load(self, key: Hashable, load: Callable[[], T]) -> T:
-        found = self._memo.once_body.get(key, _ABSENT)
-        if found is _ABSENT:
-            found = self._memo.once.get(key, _ABSENT)
-        return load() if found is _ABSENT else cast("T", found)
+    def find_rare(self, key: Hashable, load: Callable[[], T | None], *, sure: bool) -> T | None:
+        found = self._memo.once_body.get(key) or self._memo.once.get(key)
+        if found is not None:
+            return cast("T", found)
+        if sure or self.careful:
+            return load()
+        self.guessed = True
+        return None
 
     def remember_for_batch(self, key: Hashable, value: object) -> None:
         self._memo.once_body[key] = value
 
     def forget(self, key: Hashable) -> None:
-        self._memo.body[key] = _ABSENT
+        self._memo.put(key, _ABSENT)
 
     def grew(self, log: int, seq: int, frame: bytes) -> None:
         self.growth.append((log, seq, frame))
@@ -204,13 +215,30 @@ class _WriteTx:
             self._connection.execute("release body").close()
             self._savepoint = False
 
+    def usable(self) -> bool:
+        """Whether more bodies can run in it: SQLite has not rolled it back, and no kept row was refused."""
+        return self.unwritable is None and self._connection.in_transaction
+
+    @contextmanager
+    def carefully(self) -> Iterator[None]:
+        """Look up what `find_rare` would otherwise take for absent."""
+        before, self.careful = self.careful, True
+        try:
+            yield
+        finally:
+            self.careful = before
+
     def changed(self) -> bool:
         """Whether rows changed, so that COMMIT has to reach the disk."""
         return self._connection.total_changes > self._changes
 
     def flush(self) -> None:
         """Write everything staged and deferred, one statement per table as far as possible."""
-        self._write(self._kept, self._kept_deferred)
+        try:
+            self._write(self._kept, self._kept_deferred)
+        except Exception as error:
+            self.unwritable = error
+            raise
 
     def _first(self, sql: LiteralString, params: dict[str, Any]) -> Row | None:
         cursor = self._connection.execute(sql, params)
@@ -278,7 +306,7 @@ class _ReadTx:
             self._memo[key] = load()
         return cast("T", self._memo[key])
 
-    def memo_or_load(self, key: Hashable, load: Callable[[], T]) -> T:
+    def find_rare(self, key: Hashable, load: Callable[[], T | None], *, sure: bool) -> T | None:
         return load()
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
@@ -457,20 +485,38 @@ class SqliteStore(Store):
 
     async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
         def together(tx: Tx) -> list[T | Exception]:
-            return [self._by_itself(cast("_WriteTx", tx), body) for body in bodies]
+            return [self._result(cast("_WriteTx", tx), body) for body in bodies]
 
         return await self.write(together, locks=locks)
 
-    def _by_itself(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T | Exception:
-        """One of several bodies of a transaction: what it did is kept, or undone when it raises."""
+    def _result(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T | Exception:
+        """What one of several bodies of a transaction gives or raises."""
+        try:
+            return self._run(tx, body)
+        except Exception as error:
+            if not tx.usable():
+                raise
+            return error
+
+    def _run(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T:
+        """One body: what it did is kept, or undone when it raises, with the truth instead of a guess if it guessed."""
+        try:
+            return self._run_once(tx, body)
+        except Exception:
+            if not tx.guessed or not tx.usable():
+                raise
+        with tx.carefully():
+            return self._run_once(tx, body)
+
+    def _run_once(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T:
+        tx.guessed = False
         try:
             result = body(cast("Tx", tx))
-        except Exception as error:
-            if not self._writer.in_transaction:  # SQLite rolled everything back
-                raise
-            tx.undo()
-            return error
-        tx.keep()
+            tx.keep()
+        except Exception:
+            if tx.usable():
+                tx.undo()
+            raise
         return result
 
     def _run_batch(self) -> None:
@@ -487,17 +533,24 @@ class SqliteStore(Store):
             self._batch_failed(jobs, error)
 
     def _begin_and_run(self, jobs: list[_Job]) -> None:
+        if not self._run_all(jobs, careful=False) and not self._run_all(jobs, careful=True):
+            self._retry_one_by_one(jobs)
+
+    def _run_all(self, jobs: list[_Job], *, careful: bool) -> bool:
+        """Run and commit as many jobs as fit; false when a staged row was refused and nothing of them stays."""
         self._writer.execute("begin immediate").close()
-        tx = _WriteTx(self._writer, self._memo)
-        ran = self._run_bodies(tx, jobs)
-        self._waiting = jobs[len(ran) :] + self._waiting
+        tx = _WriteTx(self._writer, self._memo, careful=careful)
         try:
+            ran = self._run_bodies(tx, jobs)
             tx.flush()
-        except Exception:  # also what Python refuses to hand to SQLite, such as an integer over 64 bits
+        except Exception as error:  # also what Python refuses to hand to SQLite, such as an integer over 64 bits
+            if error is not tx.unwritable:
+                raise
             self._reset()
-            self._retry_one_by_one(ran)
-            return
+            return False
+        self._waiting = jobs[len(ran) :] + self._waiting
         self._commit(tx, ran)
+        return True
 
     def _run_bodies(self, tx: _WriteTx, jobs: list[_Job]) -> list[_Job]:
         """Run as many bodies as fit the time box; those that failed keep their failure."""
@@ -505,12 +558,12 @@ class SqliteStore(Store):
         for index, job in enumerate(jobs):
             job.failure = None
             try:
-                job.result = job.body(cast("Tx", tx))
-                tx.keep()
+                job.result = self._run(tx, job.body)
             except Exception as error:
-                if not self._writer.in_transaction:  # disk full or I/O error: SQLite rolled everything back
+                if tx.unwritable is not None:
+                    raise tx.unwritable from None
+                if not tx.usable():  # disk full or I/O error: SQLite rolled everything back
                     raise _WholeBatchLost(job, error) from error
-                tx.undo()
                 job.failure = error
             if time.perf_counter() > until:
                 return jobs[: index + 1]
@@ -522,7 +575,7 @@ class SqliteStore(Store):
         first.failure = None
         try:
             self._writer.execute("begin immediate").close()
-            tx = _WriteTx(self._writer, self._memo)
+            tx = _WriteTx(self._writer, self._memo, careful=True)
             first.result = first.body(cast("Tx", tx))
             tx.keep()
             tx.flush()
@@ -543,14 +596,14 @@ class SqliteStore(Store):
         growth = merge_growth(tx.growth)
         changed = tx.changed()
         if not tx.written:
-            self._writer.execute("commit").close()
+            self._writer.commit()
             self._finish(jobs, None, growth, changed=False)
             return
 
         def commit() -> None:
             failure: Exception | None = None
             try:
-                self._writer.execute("commit").close()
+                self._writer.commit()
             except Exception as error:
                 failure = error
             self._loop.call_soon_threadsafe(partial(self._finish, jobs, failure, growth, changed=changed))
@@ -631,7 +684,6 @@ class SqliteStore(Store):
 
     def _enqueue(self, body: Callable[[Tx], Any]) -> asyncio.Future[Any]:
         job = _Job(body, self._loop.create_future())
-        job.future.add_done_callback(_retrieve)
         self._waiting.append(job)
         if self._idle.is_set():
             self._idle.clear()
@@ -698,12 +750,6 @@ def _cannot_open(path: Path, error: sqlite3.DatabaseError) -> StoreError:
     )
 
 
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    """A caller that went away has nobody to hear of a failure."""
-    if not future.cancelled():
-        future.exception()
-
-
 def _answer(job: _Job) -> None:
     if job.future.done():
         return
@@ -711,6 +757,7 @@ def _answer(job: _Job) -> None:
         job.future.set_result(job.result)
     else:
         job.future.set_exception(job.failure)
+        job.future.exception()  # a caller that went away has nobody to hear of it
 
 
 def _storage_error(error: BaseException) -> HubError:

@@ -22,8 +22,8 @@ CLAIMS: Final = [
         (ITEMS, TOGETHER),
         Mutant(
             "hub/storage/sqlite.py",
-            "            tx.undo()\n            return error",
-            "            return error",
+            "            if tx.usable():\n                tx.undo()\n            raise",
+            "            raise",
             TOGETHER,
         ),
     ),

@@ -102,6 +102,50 @@ async def test_a_row_refused_at_the_end_of_a_batch_fails_its_own_body_only(store
     assert await store.read(names) == ["1", "2", "first", "4", "5"]
 
 
+def once(tx: Tx, number: int, *, strict: bool = False) -> str:
+    """What a keyed call does: the first one of a number puts it, every later one finds the first."""
+
+    def load() -> str | None:
+        row = tx.peek("select name from thing where log = :number", number=number)
+        return None if row is None else str(row[0])
+
+    found = tx.find_rare(("thing", number), load, sure=False)
+    if found is not None:
+        return f"again {found}"
+    if strict and tx.row("select 1 from thing where log = :number", number=number):
+        raise Conflict("taken")
+    put(tx, number, str(number))
+    tx.remember_for_batch(("thing", number), str(number))
+    return str(number)
+
+
+async def test_a_rare_key_that_exists_is_found_whatever_else_is_in_the_batch(store: Store) -> None:
+    await store.write(lambda tx: once(tx, 3))
+    calls: list[Any] = [store.write(lambda tx, n=n: once(tx, n), locks=(1,)) for n in (1, 2, 3, 4, 4, 5)]  # type: ignore[misc]
+    assert await asyncio.gather(*calls) == ["1", "2", "again 3", "4", "again 4", "5"]
+    assert await store.read(names) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_rare_key_is_found_when_another_body_wrote_the_batch_down_before(store: Store) -> None:
+    await store.write(lambda tx: once(tx, 3))
+    calls: list[Any] = [
+        store.write(lambda tx: once(tx, 3), locks=(1,)),
+        store.write(names, locks=(1,)),
+        store.write(lambda tx: once(tx, 4), locks=(1,)),
+    ]
+    assert await asyncio.gather(*calls) == ["again 3", ["3"], "4"]
+    assert await store.read(names) == ["3", "4"]
+
+
+async def test_a_body_that_would_refuse_a_repeat_gets_the_first_result_instead(store: Store) -> None:
+    await store.write(lambda tx: once(tx, 3, strict=True))
+    calls: list[Any] = [store.write(lambda tx, n=n: once(tx, n, strict=True), locks=(1,)) for n in (2, 3, 4)]  # type: ignore[misc]
+    assert await asyncio.gather(*calls) == ["2", "again 3", "4"]
+    together = [lambda tx, n=n: once(tx, n, strict=True) for n in (4, 5, 3)]
+    assert await store.write_all(together, locks=(1,)) == ["again 4", "5", "again 3"]
+    assert await store.read(names) == ["2", "3", "4", "5"]
+
+
 async def test_a_number_of_more_than_64_bits_is_an_overflow_wherever_it_is_used(store: Store) -> None:
     for body in (
         lambda tx: tx.run("update log set head = :head where id = 1", head=2**64),

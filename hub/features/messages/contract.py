@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from hub.core.model import Model
-from hub.core.names import AgentName, ChannelName, RoomName, split_id
+from hub.core.names import AgentName, ChannelName, RoomName, log_of
 from hub.core.operation import AnyOperation, Done, Operation, Request, Result
 from hub.kernel.messages.contract import Intent, Message, MessageId, Priority, Text
 
@@ -30,7 +30,7 @@ class Posted(Result):
     to: tuple[str, ...] = Field(default=(), description="Recipients as resolved.", exclude_if=lambda v: not v)
 
     def pointer(self) -> tuple[int, int] | None:
-        return split_id("m", self.id)
+        return log_of(self.id), self.seq
 
 
 class _Message(Request[Posted]):

@@ -58,7 +58,7 @@ from hub.kernel.messages.contract import (
     ReactionRemoved,
 )
 from hub.kernel.messages.draft import Draft
-from hub.kernel.messages.post import Named, address, answering, check_place, mention, post
+from hub.kernel.messages.post import Named, address, answering, check_place, mention, names_of, post
 from hub.kernel.messages.project import (
     SELECT,
     MessageRow,
@@ -88,7 +88,7 @@ def post_message(tx: Tx, call: Call, request: PostMessage) -> Posted:
     placed = post(tx, call, entered, draft)
     if request.intent == "ack" and draft.reply_seq is not None:
         mark_one_seen(tx, call, entered.log, draft.reply_seq)
-    return _posted(tx, placed, _visible_to(call, request.room, [name for name, _ in draft.to]), draft.to)
+    return _posted(tx, placed, _visible_to(call, request.room, names_of(draft.to)), draft.to)
 
 
 def _peer(tx: Tx, call: Call, entered: Entered) -> Named:
@@ -177,7 +177,7 @@ def _posted(tx: Tx, placed: Placed, visible_to: str, to: Named) -> Posted:
         cursor=stream.cursor,
         at=rfc3339(placed.at_ms),
         visible_to=visible_to,
-        to=tuple(name for name, _ in to),
+        to=names_of(to),
     )
 
 

@@ -25,7 +25,9 @@ PREVIEW_BYTES = 400
 @projects_all
 def noticed(tx: Tx, at: Placed, body: EventBody) -> None:
     """An event that concerns somebody becomes an entry of their inbox."""
-    for agent in dict.fromkeys(body.concerns()):
+    if not (concerned := body.concerns()):
+        return
+    for agent in dict.fromkeys(concerned):
         if agent != at.actor and agent > 0:
             tx.run(
                 "insert into notice (log, agent, seq) values (:log, :agent, :seq)"

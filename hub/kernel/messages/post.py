@@ -34,11 +34,15 @@ def post(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Placed:
     return placed
 
 
+def names_of(named: Named) -> tuple[str, ...]:
+    return tuple([name for name, _ in named]) if named else ()
+
+
 def _body(call: Call, draft: Draft) -> MessagePosted:
     return MessagePosted.trusted(
         channel=draft.channel,
-        to=tuple(name for name, _ in draft.to),
-        mentions=tuple(name for name, _ in draft.mentions),
+        to=names_of(draft.to),
+        mentions=names_of(draft.mentions),
         text=draft.text,
         kind=draft.kind,
         intent=draft.intent,
@@ -57,7 +61,8 @@ def _body(call: Call, draft: Draft) -> MessagePosted:
 
 def _deliver(tx: Tx, call: Call, entered: Entered, draft: Draft, placed: Placed) -> None:
     """Rows and wake-ups for everyone it concerns."""
-    addressed = dict.fromkeys(agent for _, agent in (*draft.to, *draft.mentions) if agent != call.agent)
+    named = (*draft.to, *draft.mentions)
+    addressed = dict.fromkeys(agent for _, agent in named if agent != call.agent) if named else {}
     if len(addressed) > MOST_RECIPIENTS:
         raise Invalid(f"at most {MOST_RECIPIENTS} agents can be addressed; leave `to` out to reach the whole room")
     if not addressed and draft.needs_ack:
