@@ -102,6 +102,33 @@ class Seat:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def recognize(self, session: str) -> bool:
+        """The client has said only now which session this is; whether it sat elsewhere before and sits there again."""
+        if session == self.session:
+            return False
+        for number in range(MOST_SEATS if self._file is not None else 0):
+            path = self._path(number)
+            if not path.exists():
+                break
+            with path.open() as file:
+                sat_here = self._read(file).get("session")
+            if sat_here == session and number != self.number and self._move(number):
+                self.left = set(self._read(self._file).get("left", ()))
+                self.session = session
+                return True
+        self.session = session
+        self.keep()
+        return False
+
+    def _move(self, number: int) -> bool:
+        """Take another seat, if it is free; ours is then free for others."""
+        old = self._file
+        if not self._lock(number):
+            return False
+        if old is not None:
+            old.close()
+        return True
+
     def keep(self) -> None:
         """Write down what the next process on this seat should know."""
         if self._file is not None:
@@ -122,15 +149,27 @@ class Identity:
         project = project_directory(environment)
         session = environment.get("CLAUDE_CODE_SESSION_ID") or environment.get("BRIDGE_SESSION") or ""
         base = hashlib.sha256(f"{client}\0{project}\0{name}".encode()).hexdigest()[:16]
+        self._base, self._given = base, name
         self._seat = Seat(home, base, session)
-        self.key = hashlib.sha256(f"{base}\0{self._seat.number}".encode()).hexdigest()[:24]
-        short = SHORT.get(client, client)
         at_home = project in (Path.home(), Path("/"))
-        plain = slug(short if at_home else f"{short}-{project.name}")
-        self.name = name or seat_name(plain, self._seat.number)
-        wanted = room or ("" if at_home or environment.get("BRIDGE_AUTOJOIN") == "0" else slug(project.name))
-        self.room = "" if wanted in self._seat.left else wanted
+        short = SHORT.get(client, client)
+        self._plain = slug(short if at_home else f"{short}-{project.name}")
+        self._wanted = room or ("" if at_home or environment.get("BRIDGE_AUTOJOIN") == "0" else slug(project.name))
         self.title = f"{client} in {project.name}"[:120]
+        self._sit()
+
+    def _sit(self) -> None:
+        """Who we are on this seat."""
+        self.key = hashlib.sha256(f"{self._base}\0{self._seat.number}".encode()).hexdigest()[:24]
+        self.name = self._given or seat_name(self._plain, self._seat.number)
+        self.room = "" if self._wanted in self._seat.left else self._wanted
+
+    def recognize(self, session: str) -> bool:
+        """Learn from a call which session this is, as Codex says it; whether we are another agent from now on."""
+        if not self._seat.recognize(session):
+            return False
+        self._sit()
+        return True
 
     def end(self) -> None:
         """The session is over; its seat is free."""

@@ -30,6 +30,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from hub.settings import default_home
 from mcp_bridge.identity import Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
+from mcp_bridge.push.codex import CLIENT as CODEX
 from mcp_bridge.push.codex import CodexSession, Rollout
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import QuietHours, Rung, switched_off
@@ -271,6 +272,7 @@ class Relay:
         self._entering = threading.Lock()
         self._settling = threading.Lock()
         self._agent = self._agent_token = ""
+        self._session = ""  # as the client names it in its calls
         self._identity: Identity | None = None
         self._client: Message = {"name": "unknown", "version": "0"}
         self._capabilities: Message = {}
@@ -457,7 +459,8 @@ class Relay:
             if self._identity is None:
                 name, room = self._wanted
                 client = str(self._client.get("name", "unknown"))
-                self._identity = Identity(self._hub.home, client, name, room, dict(os.environ))
+                said = {"BRIDGE_SESSION": self._session} if self._session else {}
+                self._identity = Identity(self._hub.home, client, name, room, os.environ | said)
             self._register(self._identity)
         if not self._attending:
             self._attending = True
@@ -538,10 +541,24 @@ class Relay:
             self._over.wait(0 if self._attendance.stopped.is_set() else 1)
 
     def _note_session(self, meta: Message) -> None:
-        """A client that names its session only in its calls: from now on it can be reached."""
-        if self._codex is not None and self._codex.notice(meta):
+        """A client that names its session only in its calls: it may be one we know, and can now be reached."""
+        if self._codex is None:
+            return
+        if self._client.get("name") == CODEX and isinstance(session := meta.get("threadId"), str):
+            self._recognize(session)
+        if self._codex.notice(meta):
             self._pusher.wake()
             self._attendance.stop()  # attends again at once, with the reach as it is now
+
+    def _recognize(self, session: str) -> None:
+        with self._entering:
+            known, self._session = self._session, session
+            who = self._identity
+            moved = session != known and who is not None and who.recognize(session)
+        if moved:  # a resumed session is the agent it was
+            self._news, self._announced = "", False
+            self.enter(again=True)
+            self._attendance.stop()
 
     # --- requests ---------------------------------------------------------------------------------------------------
 

@@ -187,6 +187,9 @@ CLAIMS: Final = [
         "A session keeps its name over restart and resume; two sessions in one project have two; a left room stays left.",
         (
             f"{NAMES}::test_a_restarted_session_is_the_same_agent_whatever_order_they_come_back_in",
+            f"{NAMES}::test_a_session_that_says_only_later_which_it_is_gets_its_seat_back",
+            f"{NAMES}::test_a_seat_that_somebody_sits_on_is_not_taken_away",
+            "tests/mcp/test_relay.py::test_a_resumed_codex_session_is_the_agent_it_was",
             f"{NAMES}::test_two_sessions_in_one_project_have_two_memorable_names",
             f"{NAMES}::test_a_room_that_was_left_is_not_joined_again_until_the_agent_enters_it",
         ),

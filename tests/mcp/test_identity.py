@@ -68,6 +68,31 @@ def test_a_reconnecting_session_waits_for_its_own_old_process(sessions: Sessions
     assert sessions.start("s1").key == old.key
 
 
+def test_a_session_that_says_only_later_which_it_is_gets_its_seat_back(sessions: Sessions) -> None:
+    first, second = sessions.start(), sessions.start()
+    assert not first.recognize("s1")
+    assert not second.recognize("s2")
+    second.leave("parser")
+    before = [(who.key, who.name, who.room) for who in (first, second)]
+    for who in (first, second):
+        sessions.end(who)
+    back = sessions.start()
+    assert back.key == first.key, "nothing is known of it yet"
+    assert back.recognize("s2")
+    assert not back.recognize("s2"), "it is news once"
+    other = sessions.start()
+    assert not other.recognize("s1")
+    assert [(who.key, who.name, who.room) for who in (other, back)] == before
+
+
+def test_a_seat_that_somebody_sits_on_is_not_taken_away(sessions: Sessions) -> None:
+    first, second = sessions.start(), sessions.start()
+    first.recognize("s1")
+    key = second.key
+    assert not second.recognize("s1"), "two windows show one session"
+    assert second.key == key
+
+
 def test_sessions_without_a_session_id_are_told_apart_too(sessions: Sessions) -> None:
     first, second = sessions.start(), sessions.start()
     assert first.key != second.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -11,11 +12,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.types import Implementation, RequestParamsMeta
 
 from hub.client import HubClient
 from hub.kernel.agents.contract import ListAgents
@@ -60,14 +62,16 @@ class Sessions:
         self.mode = mode
         self._stack = AsyncExitStack()
 
-    async def open(self, *arguments: str, **more: str) -> Client:
+    async def open(self, *arguments: str, client: str = "", **more: str) -> Client:
         parameters = StdioServerParameters(
             command=sys.executable,
             args=["-m", "mcp_bridge", "mcp", *arguments],
             env=environment(self.home, **more),
             cwd=str(self.project),
         )
-        return await self._stack.enter_async_context(Client(stdio_client(parameters), mode=self.mode))
+        info = Implementation(name=client, version="1") if client else None
+        made = Client(stdio_client(parameters), mode=self.mode, client_info=info)
+        return await self._stack.enter_async_context(made)
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -127,6 +131,39 @@ async def test_the_name_stays_over_restarts_and_two_sessions_get_two(sessions: S
     await sessions.close()
     again = await sessions.open()
     assert (await call(again, "who"))["you"] in (one, two)
+
+
+@pytest.mark.parametrize("sessions", ["legacy"], indirect=True)
+async def test_a_resumed_codex_session_is_the_agent_it_was(sessions: Sessions) -> None:
+    """Codex names its session in each call; two sessions come back in the other order."""
+
+    async def who(session: Client, thread: str) -> tuple[str, str]:
+        answer = await session.call_tool("who", {}, meta=cast("RequestParamsMeta", {"threadId": thread}))
+        data = answer.structured_content or {}
+        return str(data["you"]), str(data.get("note", ""))
+
+    threads = [f"01a215ff-f978-7e81-ad58-0708ce248d5{number}" for number in (1, 2)]
+    before = [(await who(await sessions.open(client="codex-mcp-client"), thread))[0] for thread in threads]
+    assert before[0] == "codex-my-project"
+    await sessions.close()
+    back = await sessions.open(client="codex-mcp-client")
+    await back.list_tools()
+    await eventually(lambda: seats_taken(sessions.home), within_s=30, what="it has a seat before its first call")
+    name, note = await who(back, threads[1])
+    assert name == before[1]
+    assert f"you are {name}, in room my-project" in note
+    assert (await who(await sessions.open(client="codex-mcp-client"), threads[0]))[0] == before[0]
+
+
+def seats_taken(home: Path) -> bool:
+    """Whether a process holds a seat."""
+    for path in (home / "slots").iterdir():
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    return False
 
 
 async def test_a_session_that_ends_leaves_no_ghost(sessions: Sessions) -> None:
