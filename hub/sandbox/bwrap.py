@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from hub.sandbox.cgroup import Group, Groups, NoGroups
 from hub.sandbox.engine import (
     Given,
     KilledReason,
@@ -46,10 +47,13 @@ _PROGRAMS: Final[dict[Language, tuple[str, tuple[str, ...], str]]] = {
 _HELLO: Final[dict[Language, str]] = {"python": "print(42)", "javascript": "console.log(42)", "bash": "echo 42"}
 _LOOK_EVERY_S: Final = 0.02
 _START_S: Final = 10.0
+_TEST_S: Final = 15.0  # some 50 ms, but a machine that just started has other things to do
 _ETC: Final = ("ld.so.cache", "alternatives", "localtime")
 _PAGE: Final = 4096
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
+WITHOUT_GROUP: Final = "rlimit and watchdog"
+WITH_GROUP: Final = "cgroup, rlimit and watchdog"
 FIX: Final = (
     "Allow unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container, a seccomp profile that permits them"
@@ -78,20 +82,47 @@ class Bwrap:
 
     name = "bwrap"
 
-    def __init__(self, binary: str | None) -> None:
+    def __init__(self, binary: str | None, groups: Groups | None = None, note: str = "") -> None:
         self._binary = binary
         self._adopts = False
+        self._groups = groups
+        self.note = note
+
+    @property
+    def enforcement(self) -> str:
+        return WITHOUT_GROUP if self._groups is None else WITH_GROUP
 
     async def self_test(self) -> tuple[Language, ...]:
         """The languages that run here. Raises SandboxUnavailable when this machine does not hold code in."""
         binary = self._need_platform()
-        result = await self.run(RunSpec("bash", _SELF_TEST, limits=Limits(wall_s=5)))
+        result = await self.run(RunSpec("bash", _SELF_TEST, limits=Limits(wall_s=_TEST_S)))
         if result.stdout != b"held\n":
-            why = (result.stderr or result.stdout).decode(errors="replace").strip()[-300:]
+            said = (result.stderr or result.stdout).decode(errors="replace").strip()[-300:]
+            why = said or f"it ended without a word (exit code {result.exit_code}, {result.killed_reason})"
             raise SandboxUnavailable(f"bubblewrap ({binary}) does not hold code in here: {why}. {FIX}")
         if result.peak_memory_bytes is None:
             raise SandboxUnavailable("the watchdog cannot look into the sandbox (is /proc mounted with hidepid?)")
+        self._test_groups()
         return tuple([language for language in _PROGRAMS if await self._speaks(language)])
+
+    def _test_groups(self) -> None:
+        """Go on without control groups where they hold nothing: they are a second wall, not the only one."""
+        if self._groups is not None:
+            try:
+                self._groups.verify()
+            except NoGroups as error:
+                self._groups, self.note = None, str(error)
+
+    def group_for(self, spec: RunSpec) -> Group | None:
+        """A control group for a run; None where there is none to be had."""
+        with suppress(OSError):
+            if self._groups is not None:
+                return self._groups.make(spec.limits, _room_bytes(spec.files))
+        return None
+
+    def remove_groups(self) -> None:
+        if self._groups is not None:
+            self._groups.remove()
 
     async def _speaks(self, language: Language) -> bool:
         if shutil.which(_PROGRAMS[language][0], path=_PATH) is None:
@@ -146,11 +177,15 @@ def _with_files(code: int, code_path: str, files: Sequence[Given]) -> list[str]:
     program_name = ["--dir", "/code", "--perms", "0444", "--file", str(code), code_path]
     if not files:
         return [*program_name, "--dir", "/room", "--remount-ro", "/"]
-    size = sum(-(-os.fstat(given.fd).st_size // _PAGE) * _PAGE + _PAGE for given in files) + 16 * _PAGE
-    made = ["--size", str(size), "--tmpfs", "/room"]
+    made = ["--size", str(_room_bytes(files)), "--tmpfs", "/room"]
     for given in files:
         made += ["--perms", "0444", "--file", str(given.fd), f"/room/{given.name}"]
     return [*program_name, *made, "--remount-ro", "/room", "--remount-ro", "/"]
+
+
+def _room_bytes(files: Sequence[Given]) -> int:
+    """What /room takes, in whole pages."""
+    return sum(-(-os.fstat(given.fd).st_size // _PAGE) * _PAGE + _PAGE for given in files) + 16 * _PAGE
 
 
 @dataclass(slots=True)
@@ -185,6 +220,8 @@ class _Run:
         self._killed = False
         self._usage = Usage()
         self._init: tuple[int, int] | None = None  # pid and pidfd of the namespace's init
+        self._group = engine.group_for(spec)
+        self._enforced = WITHOUT_GROUP
 
     async def finish(self) -> RunResult:
         began = time.monotonic()
@@ -202,6 +239,7 @@ class _Run:
                 saved = inside.produced(self._spec.save, self._spec.limits.work_bytes) if not self._killed else saved
                 inside.close()
             self._ends.close()
+            self._leave_group()
         return self._result(code, began, *saved)
 
     # --- starting ---------------------------------------------------------------------------------------------
@@ -215,20 +253,9 @@ class _Run:
         os.lseek(code, 0, os.SEEK_SET)
         theirs = [pipes["here"][1], pipes["go"][0], pipes["info"][1], pipes["filter"][0], code]
         try:
-            self._pid = os.posix_spawn(
-                self._binary,
-                self._command(here=theirs[0], go=theirs[1], info=theirs[2], filtered=theirs[3], code=code),
-                {},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, pipes["stdout"][1], 1),
-                    (os.POSIX_SPAWN_DUP2, pipes["stderr"][1], 2),
-                    # onto itself: keeps the descriptor open over exec
-                    *[(os.POSIX_SPAWN_DUP2, fd, fd) for fd in (*theirs, *(given.fd for given in self._spec.files))],
-                ],
-                setsigmask=(),
-                setsigdef=(signal.SIGPIPE,),
-            )
+            command = self._command(here=theirs[0], go=theirs[1], info=theirs[2], filtered=theirs[3], code=code)
+            keep = (*theirs, *(given.fd for given in self._spec.files))
+            self._pid = self._spawn(command, pipes["stdout"][1], pipes["stderr"][1], keep)
         finally:
             for fd in (*theirs, pipes["stdout"][1], pipes["stderr"][1]):
                 os.close(fd)
@@ -236,6 +263,24 @@ class _Run:
         self._listen("stdout", pipes["stdout"][0])
         self._listen("stderr", pipes["stderr"][0])
         return _Ends(pipes["here"][0], pipes["go"][1], pipes["info"][0], pipes["stdout"][0], pipes["stderr"][0])
+
+    def _spawn(self, command: list[str], stdout: int, stderr: int, keep: Sequence[int]) -> int:
+        if self._group is not None:
+            null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                pid = self._group.start(command, stdin=null, stdout=stdout, stderr=stderr, keep=keep)
+                self._enforced = WITH_GROUP
+                return pid
+            except OSError:
+                self._leave_group()  # and go on without
+            finally:
+                os.close(null)
+        actions = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in keep]  # onto itself: keeps it open over exec
+        actions += [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+        opened = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        return os.posix_spawn(
+            self._binary, command, {}, file_actions=[opened, *actions], setsigmask=(), setsigdef=(signal.SIGPIPE,)
+        )
 
     def _command(self, *, here: int, go: int, info: int, filtered: int, code: int) -> list[str]:
         program_name, options, file_name = _PROGRAMS[self._spec.language]
@@ -316,6 +361,8 @@ class _Run:
             inside.yield_to_others()
             now = inside.look()
             self._usage.note(now)
+            if self._group is not None:
+                now.cpu_ms = max(now.cpu_ms, self._group.cpu_ms())
             if self._stop.is_set():
                 self._kill_all()
             elif (reason := self._over(now, time.monotonic() - began, inside)) is not None:
@@ -342,6 +389,8 @@ class _Run:
 
     def _kill_all(self) -> None:
         self._killed = True
+        if self._group is not None:
+            self._group.kill()
         # bwrap first: init dies with its parent and, as nobody else can wait for it, becomes ours
         for pidfd in (self._pidfd, *(() if self._init is None else self._init[1:])):
             with suppress(ProcessLookupError):
@@ -363,6 +412,8 @@ class _Run:
         os.close(self._pidfd)
         if self._init is not None:
             await self._reap_init(*self._init)
+        if self._group is not None:
+            self._account(self._group)
         return os.waitstatus_to_exitcode(status)
 
     async def _reap_init(self, pid: int, pidfd: int) -> None:
@@ -378,6 +429,18 @@ class _Run:
             self._usage.cpu_ms = max(self._usage.cpu_ms, round((used.ru_utime + used.ru_stime) * 1000))
             self._usage.note_memory(used.ru_maxrss * 1024)
 
+    def _account(self, group: Group) -> None:
+        """What the kernel did and counted, after all is over."""
+        self._usage.cpu_ms = max(self._usage.cpu_ms, group.cpu_ms())
+        if not self._killed and group.out_of_memory():
+            self._reason, self._killed = "memory", True
+
+    def _leave_group(self) -> None:
+        if self._group is not None:
+            self._group.close()
+            self._engine.remove_groups()
+            self._group = None
+
     def _result(self, code: int, began: float, produced: Sequence[Produced], not_saved: Sequence[str]) -> RunResult:
         # bwrap reports a signal of the code as 128 + signal, as a shell does
         by_signal = -code if code < 0 else code - 128 if 128 < code <= 192 else None
@@ -392,7 +455,7 @@ class _Run:
             stdout=bytes(self._out["stdout"]),
             stderr=bytes(self._out["stderr"]),
             engine="bwrap",
-            memory_enforcement="rlimit and watchdog",
+            memory_enforcement=self._enforced,
             stopped=self._killed and self._reason is None,
             produced=tuple(produced),
             not_saved=tuple(not_saved),

@@ -22,11 +22,16 @@ _SWITCHED_OFF: Final = "the setting 'sandbox' is 'off'; set it to 'auto'"
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One engine, and what its self-test found: the languages it runs, or why it cannot be used and the fix."""
+    """One engine, and what its self-test found: the languages it runs, or why it cannot be used and the fix.
+
+    `enforcement` says what keeps the memory limit, `note` how it could be kept better here.
+    """
 
     engine: str
     languages: tuple[Language, ...]
     refusal: str = ""
+    enforcement: str = ""
+    note: str = ""
 
 
 def engines_for(setting: str) -> tuple[Engine, ...]:
@@ -64,6 +69,15 @@ class Engines:
             return _SWITCHED_OFF
         return "; ".join(f"{found.engine}: {found.refusal}" for found in self.examined if found.refusal)
 
+    @property
+    def limits(self) -> str:
+        """What keeps the limits of each engine that is used, and how they could be kept better."""
+        return "; ".join(
+            f"{found.engine} keeps memory by {found.enforcement}" + (f" ({found.note})" if found.note else "")
+            for found in self.examined
+            if found.engine in self.languages.values()
+        )
+
     async def run(self, spec: RunSpec, on_output: OnOutput, stop: asyncio.Event) -> RunResult:
         """Run with the language's engine. Raises SandboxUnavailable."""
         engine = self._chosen.get(spec.language)
@@ -78,7 +92,8 @@ class Engines:
 
 async def _examine(engine: Engine) -> Examined:
     try:
-        return Examined(engine.name, await engine.self_test())
+        languages = await engine.self_test()
+        return Examined(engine.name, languages, "", engine.enforcement, engine.note)
     except SandboxUnavailable as error:
         return Examined(engine.name, (), str(error))
     except OSError as error:

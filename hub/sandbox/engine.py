@@ -91,6 +91,8 @@ class Engine(Protocol):
     """A way to run code apart from the machine."""
 
     name: str
+    enforcement: str  # what keeps the memory limit, once tested
+    note: str  # how it could be stronger here; empty when nothing is missing
 
     async def run(
         self, spec: RunSpec, on_output: OnOutput | None = None, stop: asyncio.Event | None = None

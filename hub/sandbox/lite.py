@@ -73,6 +73,8 @@ class Lite:
     """Python (a subset) and JavaScript, on any platform."""
 
     name = "lite"
+    enforcement = "the interpreter's own limit"
+    note = ""
 
     def __init__(self, start: str = _START) -> None:
         self._start = start.format(root=_ROOT)
@@ -184,7 +186,7 @@ class _Run:
             stdout=bytes(self._out["stdout"]),
             stderr=bytes(self._out["stderr"]),
             engine="lite",
-            memory_enforcement="the interpreter's own limit",
+            memory_enforcement=Lite.enforcement,
             stopped=stopped and reason is None,
             not_saved=tuple(f"{glob}: the engine lite has no /work" for glob in self._spec.save),
         )

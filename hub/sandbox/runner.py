@@ -16,6 +16,7 @@ import sys
 from typing import Any, Final
 
 from hub.sandbox.bwrap import Bwrap
+from hub.sandbox.cgroup import Groups, NoGroups, claim, own_folder
 from hub.sandbox.engine import Given, Limits, RunResult, RunSpec, SandboxUnavailable
 from hub.sandbox.wire import Wire
 
@@ -25,10 +26,19 @@ UNUSED_UID: Final = 61184  # in no distribution's ranges: never the kernel's roo
 def main() -> None:
     """`runner FD BWRAP`: serve the hub at the other end of FD until it is gone."""
     sock = socket.socket(fileno=int(sys.argv[1]))
+    groups, note = _groups()
     give_up_rights()
     os.umask(0o077)
     os.chdir("/")
-    asyncio.run(serve(sock, Bwrap(sys.argv[2] or None)))
+    asyncio.run(serve(sock, Bwrap(sys.argv[2] or None, groups, note)))
+
+
+def _groups() -> tuple[Groups | None, str]:
+    """Where to make control groups, while we still may say so; else why not."""
+    try:
+        return claim(own_folder(), UNUSED_UID if os.geteuid() == 0 else None), ""
+    except NoGroups as error:
+        return None, str(error)
 
 
 def give_up_rights() -> None:
@@ -73,7 +83,9 @@ class _Desk:
 
     async def _test(self, number: int) -> None:
         try:
-            self.wire.send({"id": number, "languages": await self._engine.self_test()})
+            languages = await self._engine.self_test()
+            found = {"languages": languages, "enforcement": self._engine.enforcement, "note": self._engine.note}
+            self.wire.send({"id": number, **found})
         except SandboxUnavailable as error:
             self.wire.send({"id": number, "unavailable": str(error)})
         except Exception as error:

@@ -96,6 +96,8 @@ class Seatbelt:
     """Needs macOS."""
 
     name = "seatbelt"
+    enforcement = "none"
+    note = ""
 
     def __init__(self) -> None:
         self._running: set[int] = set()
@@ -182,7 +184,7 @@ class _Run:
             stdout=bytes(self._out["stdout"]),
             stderr=bytes(self._out["stderr"]),
             engine="seatbelt",
-            memory_enforcement="none",
+            memory_enforcement=Seatbelt.enforcement,
             stopped=stopped and self._reason is None,
             produced=produced,
             not_saved=not_saved,

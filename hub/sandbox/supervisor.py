@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hub.sandbox import runner
+from hub.sandbox.cgroup import scope, scope_environment
 from hub.sandbox.engine import (
     Language,
     OnOutput,
@@ -38,14 +39,20 @@ class Supervised:
         self.process: subprocess.Popen[bytes] | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._numbers = count(1)
+        self._scope: list[str] = []
+        self.enforcement = ""
+        self.note = "not tested"
 
     async def self_test(self) -> tuple[Language, ...]:
         """The languages that run here. Raises SandboxUnavailable with the fix."""
         if not sys.platform.startswith("linux"):
             raise SandboxUnavailable("the bubblewrap engine needs Linux")
+        self._scope = await scope()
         number, waiting = self._begin(None)
         self._need_wire().send({"id": number, "do": "test"})
-        return tuple((await self._answer(number, waiting))["languages"])
+        found = await self._answer(number, waiting)
+        self.enforcement, self.note = found["enforcement"], found["note"]
+        return tuple(found["languages"])
 
     async def run(
         self, spec: RunSpec, on_output: OnOutput | None = None, stop: asyncio.Event | None = None
@@ -119,10 +126,18 @@ class Supervised:
         if self._wire is None:
             ours, theirs = pair()
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _START.format(root=_ROOT), str(theirs.fileno()), self._binary or ""],
+                [
+                    *self._scope,
+                    sys.executable,
+                    "-I",
+                    "-c",
+                    _START.format(root=_ROOT),
+                    str(theirs.fileno()),
+                    self._binary or "",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={},
+                env=scope_environment() if self._scope else {},
                 cwd="/",
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # a Ctrl-C in the terminal is for the hub, which then ends this in order

@@ -159,7 +159,7 @@ async def _sandbox() -> Check:
     await engines.examine()
     engines.close()
     spoken = ", ".join(f"{language} by {engine}" for language, engine in engines.languages.items())
-    found = spoken or "nothing can run code here; all else works without it"
+    found = f"{spoken}; {engines.limits}" if spoken else "nothing can run code here; all else works without it"
     return Check("sandbox", set(LANGUAGES) <= set(engines.languages), found, engines.refusal, optional=True)
 
 

@@ -7,6 +7,12 @@ from typing import Final
 from tests.claims.claim import Claim, Mutant
 
 ENGINES: Final = "tests/sandbox/test_engines.py"
+MACHINE: Final = "tests/sandbox/test_machine.py"
+HELD: Final = (
+    f"{MACHINE}::test_the_kernel_holds_memory_and_processes_where_watchdog_and_rlimits_are_out_of_action"
+)
+GROUPS: Final = "tests/sandbox/test_cgroup.py"
+LEFT_ALONE: Final = f"{GROUPS}::test_a_group_that_systemd_keeps_for_itself_is_left_alone"
 LITE: Final = "tests/sandbox/test_lite.py"
 RULES: Final = "tests/features/runs/test_rules.py"
 RUNS: Final = "tests/features/runs/test_runs.py"
@@ -46,6 +52,19 @@ CLAIMS: Final = [
             "",
             f"{ENGINES}::test_processor_time_is_limited_for_all_processes_together",
         ),
+    ),
+    Claim(
+        "sandbox-groups",
+        "Where a control group can be had the kernel itself holds a run; where not, the run goes on and says so.",
+        (
+            HELD,
+            f"{MACHINE}::test_roots_hub_gives_each_run_a_control_group",
+            f"{MACHINE}::test_an_ordinary_users_hub_divides_the_group_it_was_given",
+            f"{MACHINE}::test_a_killed_hub_leaves_nobody_in_its_groups_and_the_next_start_removes_them",
+            f"{GROUPS}::test_a_run_that_cannot_have_its_group_goes_on_without_and_says_so",
+            LEFT_ALONE,
+        ),
+        Mutant("hub/sandbox/cgroup.py", "if systemd.exists() and not delegated(own):", "if False:", LEFT_ALONE),
     ),
     Claim(
         "sandbox-refuses",

@@ -2,7 +2,7 @@
 
 Prints, as JSON, the probes that escaped and what the self-test said. `driver.py hang DIR MARK` starts a run that
 does not end, whose processes are called MARK. `driver.py late DIR` prints what is known of code that ends at once when
-the watchdog is slow to look.
+the watchdog is slow to look; `driver.py pretended DIR` how a run goes whose control group is none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import socket
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
 
 from hub.sandbox import bwrap
 from hub.sandbox.bwrap import Bwrap
+from hub.sandbox.cgroup import Groups
 from hub.sandbox.engine import MIB, Given, Limits, RunSpec, SandboxUnavailable
 from hub.sandbox.inside import Inside
 from hub.sandbox.runner import give_up_rights
@@ -95,6 +97,30 @@ async def late() -> dict[str, object]:
     return {"exit_code": result.exit_code, "kept": [file.name for file in result.produced]}
 
 
+async def pretended(home: Path) -> dict[str, object]:
+    """With a control group that is none."""
+    give_up_rights()
+    groups = home / "groups"
+    groups.mkdir()
+    setattr(Path, "mkdir", _filled(Path.mkdir))  # noqa: B010
+    engine = Bwrap(shutil.which("bwrap"), Groups(groups))
+    result = await engine.run(RunSpec("bash", "echo here"))
+    return {
+        "exit_code": result.exit_code,
+        "stdout": result.stdout.decode(),
+        "enforcement": result.memory_enforcement,
+    }
+
+
+def _filled(mkdir: Callable[..., None]) -> Callable[..., None]:
+    def made(self: Path, *arguments: int) -> None:
+        mkdir(self, *arguments)
+        for name in ("memory.max", "memory.oom.group", "pids.max"):
+            (self / name).touch()
+
+    return made
+
+
 async def hang(mark: str) -> None:
     """Through the runner, as the hub does it."""
     sleep = f"exec -a {mark} sleep 61"
@@ -104,6 +130,8 @@ async def hang(mark: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "hang":
         asyncio.run(hang(sys.argv[3]))
+    elif sys.argv[1] == "pretended":
+        print(json.dumps(asyncio.run(pretended(Path(sys.argv[2])))))
     elif sys.argv[1] == "late":
         print(json.dumps(asyncio.run(late())))
     else:
