@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from hub.sandbox.engine import Produced
+from hub.sandbox.priority import NICE, go_second
 
 _TICK_MS: Final = 1000 // os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 10
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _MOST_PRODUCED: Final = 32
 _INIT, _FIRST = 1, 2
-_NICE: Final = 5
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Inside:
         self._yielded = False
         with suppress(OSError):
             for pid in (init, *map(int, Path(f"/proc/{init}/task/{init}/children").read_text().split())):
-                os.setpriority(os.PRIO_PROCESS, pid, _NICE)
+                go_second(pid)
         self._proc, self._work, self._tmp = (_folder(f"/proc/{init}/root/{name}") for name in ("proc", "work", "tmp"))
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class Inside:
         try:
             fd = os.open(f"{_FIRST}/autogroup", os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._proc)
             try:
-                os.write(fd, str(_NICE).encode())
+                os.write(fd, str(NICE).encode())
             finally:
                 os.close(fd)
         except BlockingIOError:

@@ -38,7 +38,7 @@ _REFUSED_X86_64: Final = {
     "move_pages": 279, "perf_event_open": 298, "fanotify_init": 300, "name_to_handle_at": 303,
     "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308, "process_vm_readv": 310,
     "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "memfd_create": 319, "kexec_file_load": 320,
-    "bpf": 321, "userfaultfd": 323,
+    "bpf": 321, "userfaultfd": 323, "sched_setattr": 314,
 }  # fmt: skip
 _REFUSED_AARCH64: Final = {
     "lookup_dcookie": 18, "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "vhangup": 58, "quotactl": 60,
@@ -49,7 +49,8 @@ _REFUSED_AARCH64: Final = {
     "shmdt": 197, "add_key": 217, "request_key": 218, "keyctl": 219, "swapon": 224, "swapoff": 225,
     "migrate_pages": 238, "move_pages": 239, "perf_event_open": 241, "fanotify_init": 262, "name_to_handle_at": 264,
     "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271,
-    "kcmp": 272, "finit_module": 273, "memfd_create": 279, "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
+    "kcmp": 272, "finit_module": 273, "memfd_create": 279, "sched_setattr": 274, "bpf": 280, "userfaultfd": 282,
+    "kexec_file_load": 294,
 }  # fmt: skip
 
 
@@ -63,6 +64,10 @@ class Arch:
     socketpair: int
     ioctl: int
     refused: dict[str, int]
+
+    @property
+    def sched_setattr(self) -> int:
+        return self.refused["sched_setattr"]
 
 
 ARCHES: Final = {

@@ -71,7 +71,7 @@ for _name, _arguments in {
     "open_tree": "428, -100, b'/', 0x80001", "pidfd_open": "434, 1, 0", "name_to_handle_at": f"303, -100, b'/usr', {_BUF}, {_BUF}, 0",
     "open_by_handle_at": f"304, -100, {_BUF}, 0", "process_vm_readv": "310, 1, 0, 0, 0, 0, 0", "kcmp": "312, 1, 1, 0, 0, 0",
     "personality": "135, 0x0040000", "syslog": f"103, 3, {_BUF}, 200", "init_module": "175, 0, 0, b''", "reboot": "169, 0, 0, 0",
-    "fanotify_init": "300, 0, 0", "unshare time": "272, 0x80",
+    "sched_setattr": f"314, 0, {_BUF}, 0", "fanotify_init": "300, 0, 0", "unshare time": "272, 0x80",
 }.items():  # fmt: skip
     PROBES[f"call {_name}"] = _SYSCALL.format(_arguments, _REFUSED)
 for _name, _family, _kind in (
