@@ -18,6 +18,7 @@ from hub.core.access import ALL_SCOPES, Principal
 from hub.core.call import Call
 from hub.core.errors import HubError, InternalError, NotFound
 from hub.kernel.agents.handlers import bootstrap
+from hub.kernel.files.home import check_home
 from hub.log.log import HUB, create_stream, find_stream
 from hub.log.tail import Tails
 from hub.server import attend, batch, files, health, hooks, sse, timers, websocket
@@ -105,6 +106,7 @@ class HubApp:
         await self.store.open(features.migrations())
         self.dispatch.service(BlobStore).prepare(alone=not self.store.locking)
         await self.store.write(self._first_start)
+        await check_home(self.store, self.dispatch.service(BlobStore))
         await self._restore()
         routes = [
             *attend.routes(self),

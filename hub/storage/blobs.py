@@ -18,7 +18,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -27,6 +27,7 @@ from hub.core.errors import NotFound, StorageFull, TooLarge, Unavailable
 from hub.core.media import Sniffer, StoredBlob
 
 CHUNK_BYTES: Final = 256 * 1024
+MARK: Final = "belongs-to"  # a file in the directory; places are one folder down
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -35,6 +36,12 @@ class BytesMissing(NotFound):
     """The log knows the file, the disk does not: restored without its blobs, or on another hub's disk."""
 
     code, title = "bytes-missing", "The file's bytes are not here"
+
+
+class FilesElsewhere(Unavailable):
+    """This hub and the others on its database do not look into the same directory."""
+
+    code, title = "files-elsewhere", "This hub does not reach the files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class BlobStore:
     def __init__(self, directory: Path, limits: FileLimits | None = None) -> None:
         self.directory = directory
         self.limits = limits or FileLimits()
+        self.elsewhere = ""  # why this directory is not to be used
         self._received: set[str] | None = set()  # places of this process, until it has looked for older ones
 
     def prepare(self, *, alone: bool) -> None:
@@ -61,8 +69,32 @@ class BlobStore:
         for left in incoming.iterdir() if alone else ():
             left.unlink(missing_ok=True)
 
+    def mark(self, new: str) -> str:
+        """The directory's mark: `new` if it had none. Two that ask at once get the same. Blocks."""
+        made = self.directory / "incoming" / new
+        made.write_text(new)
+        try:
+            os.link(made, self.directory / MARK)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            with suppress(FileExistsError), (self.directory / MARK).open("x") as file:
+                file.write(new)
+        finally:
+            made.unlink()
+        return (self.directory / MARK).read_text().strip()
+
+    def must_be_here(self) -> None:
+        """Raises FilesElsewhere."""
+        if self.elsewhere:
+            raise FilesElsewhere(self.elsewhere)
+
     def receive(self, most_bytes: int | None = None) -> Incoming:
-        """A place for bytes that come in. Call `abort` whatever happens; after `finish` it does nothing."""
+        """A place for bytes that come in. Call `abort` whatever happens; after `finish` it does nothing.
+
+        Raises FilesElsewhere.
+        """
+        self.must_be_here()
         most = self.limits.file_bytes if most_bytes is None else min(most_bytes, self.limits.file_bytes)
         return Incoming(self.directory, most, self.limits.room_bytes, self._place)
 
@@ -75,7 +107,8 @@ class BlobStore:
         return self.directory / place
 
     def open(self, place: str) -> BinaryIO:
-        """The bytes for reading, at the start. Blocks. Raises BytesMissing."""
+        """The bytes for reading, at the start. Blocks. Raises BytesMissing, FilesElsewhere."""
+        self.must_be_here()
         try:
             descriptor = os.open(self.directory / place, os.O_RDONLY | _NO_FOLLOW)
         except FileNotFoundError:

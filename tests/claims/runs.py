@@ -8,9 +8,7 @@ from tests.claims.claim import Claim, Mutant
 
 ENGINES: Final = "tests/sandbox/test_engines.py"
 MACHINE: Final = "tests/sandbox/test_machine.py"
-HELD: Final = (
-    f"{MACHINE}::test_the_kernel_holds_memory_and_processes_where_watchdog_and_rlimits_are_out_of_action"
-)
+HELD: Final = f"{MACHINE}::test_the_kernel_holds_memory_and_processes_where_watchdog_and_rlimits_are_out_of_action"
 GROUPS: Final = "tests/sandbox/test_cgroup.py"
 LEFT_ALONE: Final = f"{GROUPS}::test_a_group_that_systemd_keeps_for_itself_is_left_alone"
 LITE: Final = "tests/sandbox/test_lite.py"

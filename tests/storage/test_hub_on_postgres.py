@@ -24,7 +24,7 @@ from hub.kernel.files.contract import RoomFull
 from hub.kernel.inbox.contract import PollInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
 from hub.server.timers import Clockwork
-from hub.storage.blobs import BlobStore
+from hub.storage.blobs import BlobStore, FilesElsewhere
 from hub.storage.postgres import PostgresStore
 from tests.features.files import test_files as files
 from tests.features.hooks import test_hooks as hooks
@@ -217,6 +217,32 @@ async def test_two_hubs_share_their_files_and_collect_them_without_taking_any(tm
         jobs = [(ada if i % 2 else ben).call(files.share(f"f{i}", bytes([i]) * 400)) for i in range(12)]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         assert [isinstance(r, RoomFull) for r in results].count(True) == 7, "the quota holds over both hubs"
+
+
+async def test_a_hub_that_does_not_reach_the_files_of_the_others_refuses_them_and_says_what_to_set(
+    tmp_path: Path, server: str
+) -> None:
+    url = await fresh_database(server)
+    async with (
+        running_hub(tmp_path / "a", store=PostgresStore(url)) as one,
+        running_hub(tmp_path / "b", store=PostgresStore(url)) as other,
+    ):
+        ada = await one.agent("ada", "code")
+        there = LocalCaller(other.app.dispatch, await other.app.authenticator.authenticate(one.tokens["ada"]))
+        await ada.call(CreateRoom(room="build"))
+        shared = await ada.call(files.share("a.txt", b"here"))
+        with pytest.raises(FilesElsewhere, match="set BRIDGE_FILES_DIR") as refused:
+            await there.call(files.share("b.txt", b"not here"))
+        with pytest.raises(FilesElsewhere):
+            await there.call(ReadFile(room="build", file=shared.id))
+        await there.call(PostMessage(room="build", text="all else goes on"))
+        assert (await ada.call(ReadFile(room="build", file=shared.id))).text == "here"
+    mark = (tmp_path / "a" / "blobs" / "belongs-to").read_text()
+    assert f"write {mark} into {tmp_path / 'b' / 'blobs' / 'belongs-to'}" in refused.value.detail
+    (tmp_path / "b" / "blobs" / "belongs-to").write_text(f"{mark}\n")  # as the refusal says, after a loss
+    async with running_hub(tmp_path / "b", store=PostgresStore(url)) as other:
+        there = LocalCaller(other.app.dispatch, await other.app.authenticator.authenticate(one.tokens["ada"]))
+        assert (await there.call(files.share("b.txt", b"here now"))).version == 1
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ _STEP: Final = 200
 
 async def forget_unneeded(store: Store, blobs: BlobStore, now_ms: int, grace_s: float = ROW_GRACE_S) -> int:
     """Remove bytes that no file has any more; how many."""
+    if blobs.elsewhere:  # their bytes are where another hub is
+        return 0
     removed = 0
     before_ms = now_ms - int(grace_s * 1000)
     while candidates := await store.read(partial(_unneeded, before_ms=before_ms), long=True):

@@ -27,4 +27,5 @@ create index blob_used on blob (used_at);
 create index blob_place on blob (place);
 """,
     ),
+    Migration("files-0002", "create table files_home (one {int} not null, mark {text} not null, primary key (one));"),
 ]

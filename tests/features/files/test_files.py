@@ -27,7 +27,7 @@ from hub.kernel.rooms.contract import CreateRoom, JoinRoom, LeaveRoom, UpdateRoo
 from hub.log.log import load_stream
 from hub.log.retention import trim
 from hub.server.parse import build
-from hub.storage.blobs import BlobStore
+from hub.storage.blobs import MARK, BlobStore
 from tests.log.test_rebuild import BY_EVENT, TABLES, same_after_rebuild
 from tests.support.hubs import TestHub, running_hub
 
@@ -50,8 +50,9 @@ def share(name: str, content: bytes = b"one", room: str = "build", **fields: Any
 
 
 def on_disk(hub: TestHub) -> list[Path]:
-    """Every file in the blob directory, the unfinished ones too."""
-    return sorted(path for path in hub.app.dispatch.service(BlobStore).directory.rglob("*") if path.is_file())
+    """Every file in the blob directory, the unfinished ones too; not the mark that says whose it is."""
+    directory = hub.app.dispatch.service(BlobStore).directory
+    return sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MARK)
 
 
 async def collect(hub: TestHub) -> None:
