@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from hub.sandbox.child import end, kill_group
 from hub.sandbox.engine import (
     KilledReason,
     Language,
@@ -123,29 +122,13 @@ class Lite:
         try:
             return await _Run(process, spec, on_output, stop or asyncio.Event()).finish()
         finally:
-            await kill(process)
+            await end(process)
             self._running.discard(process)
 
     def close(self) -> None:
         """End whatever runs."""
         for process in self._running:
             kill_group(process)
-
-
-def kill_group(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-
-
-async def kill(process: asyncio.subprocess.Process) -> None:
-    """End the process and its workers, and take its exit status."""
-    kill_group(process)
-    if process.stdin is not None:
-        process.stdin.close()
-    await process.wait()
 
 
 class _Run:

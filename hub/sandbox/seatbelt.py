@@ -14,10 +14,10 @@ import signal
 import tempfile
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hub.sandbox.child import end, kill_group
 from hub.sandbox.engine import (
     KilledReason,
     Language,
@@ -100,7 +100,7 @@ class Seatbelt:
     note = ""
 
     def __init__(self) -> None:
-        self._running: set[int] = set()
+        self._running: set[asyncio.subprocess.Process] = set()
 
     async def self_test(self) -> tuple[Language, ...]:
         """The languages that run here. Raises SandboxUnavailable when it does not hold."""
@@ -132,16 +132,16 @@ class Seatbelt:
                 cwd=home / "work",
                 start_new_session=True,
             )
-            self._running.add(process.pid)
+            self._running.add(process)
             try:
                 return await _Run(process, spec, on_output, stop or asyncio.Event()).finish(home)
             finally:
-                self._running.discard(process.pid)
+                self._running.discard(process)
 
     def close(self) -> None:
         """End whatever runs."""
-        for pid in self._running:
-            kill_group(pid)
+        for process in self._running:
+            kill_group(process)
 
 
 def prepare(spec: RunSpec, home: Path) -> None:
@@ -152,11 +152,6 @@ def prepare(spec: RunSpec, home: Path) -> None:
     for given in spec.files:
         with os.fdopen(os.dup(given.fd), "rb") as source, (home / "room" / given.name).open("xb") as target:
             shutil.copyfileobj(source, target)
-
-
-def kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 class _Run:
@@ -172,8 +167,7 @@ class _Run:
     async def finish(self, home: Path) -> RunResult:
         began = time.monotonic()
         stopped = await self._until_the_end()
-        kill_group(self._process.pid)
-        code = await self._process.wait()
+        code = await end(self._process)
         ended_by_us = stopped or self._reason is not None
         produced, not_saved = ((), ()) if ended_by_us else collect_from(home / "work", self._spec)
         return RunResult(
@@ -222,7 +216,7 @@ class _Run:
                 self._on_output(name, data[:room])
             if len(data) > room:
                 self._reason = self._reason or "output"
-                kill_group(self._process.pid)
+                kill_group(self._process)
                 return
 
 
