@@ -25,7 +25,7 @@ class RunCodeArgs(Args):
     language: Literal["python", "javascript", "bash"] | None = None
     code: str | None = None
     room: RoomArg = None
-    files: list[str] = Field([], description="the room's files to read in /room")
+    files: list[str] = Field([], description="room files (or *.csv) to read in /room")
     save: list[str] = Field([], description="globs in /work to share with the room")
     timeout_s: float = Field(10, gt=0, le=300)
     run: str | None = Field(None, description="an earlier run's id: see or cancel it")

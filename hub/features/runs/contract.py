@@ -16,7 +16,9 @@ Language = Literal["python", "javascript", "bash"]
 Status = Literal["succeeded", "failed", "killed", "cancelled", "interrupted", "unavailable"]
 State = Literal["queued", "running", "succeeded", "failed", "killed", "cancelled", "interrupted", "unavailable"]
 KilledReason = Literal["timeout", "memory", "output", "processes", "disk"]
-FileRef = Annotated[str, Field(min_length=1, max_length=255, description="A file's id, or its name.")]
+FileRef = Annotated[
+    str, Field(min_length=1, max_length=255, description="A file's id, its name, or a pattern of names: *.csv")
+]
 Glob = Annotated[str, Field(min_length=1, max_length=255)]
 RunId = Annotated[str, Field(max_length=40)]
 FINAL: Final = frozenset(get_args(Status))

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Final
 
 from hub.core.call import Call
@@ -18,7 +19,7 @@ from hub.core.media import StoredBlob
 from hub.core.names import split_id
 from hub.features.runs.contract import RunFile
 from hub.kernel.files.contract import RoomFull, SharedFileNotFound, file_name
-from hub.kernel.files.project import find_file, load_file
+from hub.kernel.files.project import FileRow, find_file, list_newest, load_file, newest_of
 from hub.kernel.files.receive import receiving
 from hub.kernel.files.share import place_of, share_file
 from hub.kernel.rooms.project import Entered, load_room
@@ -27,6 +28,7 @@ from hub.sandbox.engine import Given, Produced, RunResult
 from hub.storage.blobs import BlobStore
 from hub.storage.interface import Tx
 
+MOST_SHOWN: Final = 32
 MOST_SHOWN_BYTES: Final = 64 * 1024 * 1024
 _MOST_REASONS: Final = 20
 
@@ -44,12 +46,24 @@ class Saved:
 
 
 def named_files(tx: Tx, entered: Entered, files: Iterable[str]) -> tuple[str, ...]:
-    """Ids of the files meant, as they are now. Raises SharedFileNotFound, TooMuchShown."""
-    rows = {row.name: row for row in (find_file(tx, entered, file) for file in files)}
+    """Ids of the files meant, as they are now; `*` means all. Raises SharedFileNotFound, TooMuchShown."""
+    rows = {row.name: row for file in files for row in _meant(tx, entered, file)}
+    if len(rows) > MOST_SHOWN:
+        raise TooMuchShown(f"{len(rows)} files are meant, a run can see {MOST_SHOWN}; name fewer")
     size_bytes = sum(row.size_bytes for row in rows.values())
     if size_bytes > MOST_SHOWN_BYTES:
         raise TooMuchShown(f"the files have {size_bytes:,} bytes, a run can see {MOST_SHOWN_BYTES:,}; name fewer")
     return tuple(row.id for row in rows.values())
+
+
+def _meant(tx: Tx, entered: Entered, file: str) -> list[FileRow]:
+    """One file, or all whose names match; a name that looks like a pattern still is that name."""
+    if not set(file) & set("*?[") or newest_of(tx, entered.log, file) is not None:
+        return [find_file(tx, entered, file)]
+    found = [row for row in list_newest(tx, entered) if fnmatchcase(row.name, file)]
+    if not found and file != "*":
+        raise SharedFileNotFound(f"no file of room {entered.room.name!r} matches {file!r}")
+    return found
 
 
 async def show_files(host: Host, log: int, files: Sequence[str], stack: AsyncExitStack) -> tuple[Given, ...]:

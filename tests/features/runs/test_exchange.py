@@ -63,6 +63,33 @@ async def test_a_run_reads_files_of_the_room_and_leaves_new_versions_of_others(h
     assert await hub.app.store.write(same_after_rebuild) == []
 
 
+async def test_a_pattern_shows_the_newest_version_of_every_file_that_matches(hub: TestHub) -> None:
+    ada = await coder(hub, "ada")
+    for name, content in (("a.csv", "old"), ("a.csv", "new"), ("b.csv", "b"), ("c.txt", "c"), ("[x].csv", "x")):
+        await ada.call(ShareFile(room="lab", name=name, content=content))
+    look = "cd /room; for file in *; do echo $file $(cat $file); done"
+    seen = {}
+    for files in (("*.csv",), ("*",), ("[x].csv",), ("[ab].csv", "c.txt")):
+        asked = c.StartRun(room="lab", language="bash", code=look, files=files)
+        seen[files] = (await outcome(ada, await ada.call(asked))).stdout.splitlines()
+    assert seen == {
+        ("*.csv",): ["[x].csv x", "a.csv new", "b.csv b"],
+        ("*",): ["[x].csv x", "a.csv new", "b.csv b", "c.txt c"],
+        ("[x].csv",): ["[x].csv x"],
+        ("[ab].csv", "c.txt"): ["a.csv new", "b.csv b", "c.txt c"],
+    }
+    with pytest.raises(SharedFileNotFound, match=r"no file of room 'lab' matches '\*\.pdf'"):
+        await ada.call(c.StartRun(room="lab", language="bash", code=look, files=("*.pdf",)))
+
+
+async def test_a_pattern_that_means_too_many_files_is_refused(hub: TestHub) -> None:
+    ada = await coder(hub, "ada")
+    for number in range(exchange.MOST_SHOWN + 1):
+        await ada.call(ShareFile(room="lab", name=f"{number}.txt", content="x"))
+    with pytest.raises(exchange.TooMuchShown, match="33 files are meant, a run can see 32"):
+        await ada.call(c.StartRun(room="lab", language="bash", code="true", files=("*",)))
+
+
 async def test_what_cannot_be_kept_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     async with running_hub(tmp_path, sandbox="auto", room_files_bytes=10_000, file_bytes=5_000) as hub:
         await open_room(hub, "lab")
