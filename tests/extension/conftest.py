@@ -16,6 +16,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, Worker, async_playwright
 
 from tests.extension.site import Site, imitation
+from tests.extension.wire import FLAG
 from tests.faults.world import World
 from tests.support.waiting import eventually
 
@@ -32,6 +33,7 @@ def flags(extension: Path, site: Site) -> list[str]:
     """Chromium's: the extension loaded, claude.ai mapped to the imitation, nothing else reachable, LNA enforced."""
     places = f"MAP claude.ai:443 127.0.0.1:{site.port}, MAP near.example:443 127.0.0.1:{site.near_port}"
     return [
+        FLAG,
         f"--disable-extensions-except={extension}",
         f"--load-extension={extension}",
         f"--host-resolver-rules={places}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
@@ -59,6 +61,7 @@ class Desk:
     site: Site
     ui: Evaluates
     http: httpx2.AsyncClient
+    profile: Path
     ada: str = ""
 
     async def request(self, **message: Any) -> Any:
@@ -151,12 +154,12 @@ async def hub_and_site(folder: Path) -> AsyncIterator[tuple[World, Site, Path]]:
     """A hub in a process of its own, the imitation, and a profile in which an unpacked extension may reload itself."""
     (folder / "hub").mkdir()
     world = World(folder / "hub")
-    await asyncio.to_thread(world.start)
     profile = folder / "profile"
     (profile / "Default").mkdir(parents=True)
     preferences = {"extensions": {"ui": {"developer_mode": True}}}
     (profile / "Default" / "Preferences").write_text(json.dumps(preferences))
     try:
+        await asyncio.to_thread(world.start)
         async with imitation(folder) as site:
             yield world, site, profile
     finally:
@@ -178,12 +181,12 @@ async def rig_in(folder: Path, extension: Path = EXTENSION) -> AsyncIterator[Rig
         )
         try:
             async with httpx2.AsyncClient(timeout=20) as http:
-                yield await _connected(world, site, context, http)
+                yield await _connected(world, site, context, http, profile)
         finally:
             await context.close()
 
 
-async def _connected(world: World, site: Site, context: BrowserContext, http: httpx2.AsyncClient) -> Rig:
+async def _connected(world: World, site: Site, context: BrowserContext, http: httpx2.AsyncClient, profile: Path) -> Rig:
     ui = context.pages[0] if context.pages else await context.new_page()
 
     async def opened() -> bool:
@@ -194,7 +197,7 @@ async def _connected(world: World, site: Site, context: BrowserContext, http: ht
         return True
 
     await eventually(opened, within_s=30, what="the extension is loaded")
-    rig = Rig(world, site, ui, http, context=context)
+    rig = Rig(world, site, ui, http, profile, context=context)
     await enter(rig)
     return rig
 
@@ -228,6 +231,7 @@ async def module_rig(tmp_path_factory: pytest.TempPathFactory, anyio_backend: st
 async def rig(module_rig: Rig) -> AsyncIterator[Rig]:
     """The module's browser and hub, without tabs and with a plain site."""
     module_rig.site.prompts.clear()
+    module_rig.site.retried.clear()
     module_rig.site.files.clear()
     module_rig.site.answer = Site(0, "").answer
     yield module_rig

@@ -15,30 +15,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx2
-import websockets
 
 from tests.extension.conftest import EXTENSION, ID, Desk, chromium, enter, flags, hub_and_site
+from tests.extension.wire import Wire, wire_to
 from tests.support.waiting import eventually
 
 OPTIONS = f"chrome-extension://{ID}/ui/options.html"
-
-
-class Wire:
-    """Chromium's debugging socket: one command at a time, answered in order."""
-
-    def __init__(self, socket: websockets.ClientConnection) -> None:
-        self._socket = socket
-        self._number = 0
-
-    async def send(self, method: str, session: str = "", **params: Any) -> dict[str, Any]:
-        self._number += 1
-        frame = {"id": self._number, "method": method, "params": params}
-        await self._socket.send(json.dumps(frame | ({"sessionId": session} if session else {})))
-        async with asyncio.timeout(30):
-            while (said := json.loads(await self._socket.recv())).get("id") != self._number:
-                pass  # an event
-        assert "error" not in said, (method, said)
-        return dict(said["result"])
 
 
 class PlainPage:
@@ -63,15 +45,12 @@ class PlainPage:
 
 @asynccontextmanager
 async def _running(profile: Path, more: list[str]) -> AsyncIterator[Wire]:
-    command = [chromium(), "--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    command = [chromium(), "--headless=new", "--no-sandbox", f"--user-data-dir={profile}"]
     with (profile / "chromium.log").open("wb") as log:
         process = subprocess.Popen([*command, *more, "about:blank"], stdout=log, stderr=log)
     try:
-        place = profile / "DevToolsActivePort"
-        await eventually(place.exists, within_s=30, what="Chromium runs")
-        port, path = await eventually(lambda: place.read_text().splitlines(), what="Chromium says where")
-        async with websockets.connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as socket:
-            yield Wire(socket)
+        async with wire_to(profile) as wire:
+            yield wire
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 20)
@@ -86,7 +65,7 @@ async def plain_desk(folder: Path, *more: str) -> AsyncIterator[Desk]:
     ):
         ui = await _extension_page(wire)
         async with httpx2.AsyncClient(timeout=20) as http:
-            desk = Desk(world, site, ui, http)
+            desk = Desk(world, site, ui, http, profile)
             await enter(desk)
             yield desk
 

@@ -7,12 +7,14 @@ import contextlib
 import random
 import re
 import signal
+from dataclasses import dataclass
 
 import pytest
 
 from tests.extension.conftest import ID, Rig
 from tests.extension.site import Reply
 from tests.extension.test_trouble import kill_worker, outcome
+from tests.extension.wire import heap_mb, wire_to
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -34,6 +36,10 @@ class Row:
         for number in range(begun, begun + count):
             await self.one(number, self.dice.choice(FAULTS))
 
+    async def calm(self, count: int) -> None:
+        for number in range(len(self.faults), len(self.faults) + count):
+            await self.one(number, "none")
+
     async def one(self, number: int, fault: str) -> None:
         text, go = f"question number {number}.", asyncio.Event()
         self.faults.append(fault)
@@ -47,7 +53,7 @@ class Row:
         )
         await self.strike(fault)
         go.set()
-        answer = await self.rig.answer(question, within_s=60)
+        answer = await self.rig.answer(question, within_s=120)
         self.check(answer["text"], outcome(answer), fault, text)
         if fault == "leave conversation":
             await self.rig.pages[self.name].goto("https://claude.ai/new")
@@ -103,35 +109,67 @@ async def update(rig: Rig) -> None:
     await eventually(back, within_s=40, what="the new version has the tab again")
 
 
-async def heap_mb(rig: Rig, name: str) -> float:
-    """What the tab's page holds, the extension's part included, after garbage is gone."""
-    session = await rig.context.new_cdp_session(rig.pages[name])
-    await session.send("HeapProfiler.collectGarbage")
-    used = (await session.send("Runtime.getHeapUsage"))["usedSize"]
-    await session.detach()
-    return float(used) / 2**20
-
-
 async def kept_chars(rig: Rig) -> int:
     """Size of what the extension wrote down."""
     return int(await rig.ui.evaluate("async () => JSON.stringify(await chrome.storage.local.get()).length"))
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a tab's page, the worker and its store hold."""
+
+    page_mb: float
+    worker_mb: float
+    kept: int
+
+    @classmethod
+    async def now(cls, row: Row) -> Held:
+        async with wire_to(row.rig.profile) as wire:
+            page = await heap_mb(wire, "page", "https://claude.ai/")
+            worker = await heap_mb(wire, "service_worker", f"chrome-extension://{ID}/")
+        return cls(page, worker, await kept_chars(row.rig))
+
+    def must_be_flat_since(self, before: Held) -> None:
+        grown = (self.page_mb - before.page_mb, self.worker_mb - before.worker_mb, self.kept - before.kept)
+        print(
+            f"page {before.page_mb:.2f} -> {self.page_mb:.2f} MiB, worker {before.worker_mb:.2f} -> {self.worker_mb:.2f} MiB,"
+            f" store {before.kept} -> {self.kept} characters"
+        )
+        assert grown[0] < 4, f"the page grew by {grown[0]:.1f} MiB"
+        assert grown[1] < 1, f"the worker grew by {grown[1]:.2f} MiB"
+        assert grown[2] < 20_000, f"the store grew by {grown[2]} characters"
+
+
 async def test_twenty_prompts_in_a_row_with_random_faults(rig: Rig) -> None:
     row = Row(rig, await rig.tab(), seed=4)
-    await row.run(20)
+    await row.run(4)
+    before = await Held.now(row)
+    await row.run(16)
     await row.settle()
+    (await Held.now(row)).must_be_flat_since(before)
     assert len(set(row.faults)) >= 6, row.faults
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 async def test_two_hundred_prompts_in_a_row_with_random_faults_leave_memory_flat(rig: Rig) -> None:
     row = Row(rig, await rig.tab(), seed=11)
     await row.run(40)
-    heap, kept = await heap_mb(rig, row.name), await kept_chars(rig)
+    before = await Held.now(row)
     await row.run(160)
     await row.settle()
-    grown = await heap_mb(rig, row.name) - heap
-    assert grown < 4, f"the page grew by {grown:.1f} MiB"
-    assert await kept_chars(rig) - kept < 20_000
+    (await Held.now(row)).must_be_flat_since(before)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+async def test_two_hundred_prompts_to_one_life_of_the_worker_leave_its_memory_flat(rig: Rig) -> None:
+    """Without faults, so that one worker and one page live through all of it."""
+    row = Row(rig, await rig.tab(), seed=1)
+    await row.calm(40)
+    await rig.worker.evaluate("() => { globalThis.alive = true }")
+    before = await Held.now(row)
+    await row.calm(160)
+    await row.settle()
+    (await Held.now(row)).must_be_flat_since(before)
+    assert await rig.worker.evaluate("() => globalThis.alive"), "it was another worker"

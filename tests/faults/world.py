@@ -55,7 +55,7 @@ class World:
         command = [sys.executable, "-m", self._module, "up", "--quiet", "--port", str(self.port)]
         with (self.home / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=env, cwd=self._path, stderr=log)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90  # a machine that is busy with other tests
         while not (self.home / "hub.json").exists():
             assert self._process.poll() is None, (self.home / "hub.log").read_text()[-3000:]
             assert time.monotonic() < until, "the hub did not become ready"
