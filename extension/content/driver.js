@@ -3,7 +3,7 @@
 // lease is the service worker's. Send is pressed only on the worker's word, and at most once per job.
 
 /** @typedef {{path: string, origin: number, same: number}} Sent where a prompt went in: conversation, document, equals before */
-/** @typedef {{id: string, text: string, from: string, room: string, fresh: boolean, sent: Sent | null,
+/** @typedef {{id: string, text: string, from: string, room: string, fresh: boolean, sent: Sent | null, regenerate: boolean,
  *   files: {name: string, type: string, base64: string}[]}} PageJob */
 /** @typedef {{code: string, outcome: "failed" | "unknown", message: string}} PageFailure */
 /** @typedef {{startedAt: number, endedAt: number, status: number, error: string}} NetState */
@@ -168,7 +168,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
     ], false);
     const question = await until(() => {
       limited();
-      if (declined) throw pageFailure("declined", "The person at the browser declined the question.");
+      refused();
       if (editor.isEmpty() && !streaming() && page.location.pathname !== now.sent?.path && !turns.last()) return "again";
       return whatWent(now, before);
     });
@@ -193,6 +193,12 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       throw pageFailure("not-sent", "Send was pressed once and the page did nothing.");
     }
     throw pageFailure("no-question", "Send was pressed, but the page does not show the question.", "unknown");
+  }
+
+  function refused() {
+    if (!declined) return;
+    throw stopAsked ? pageFailure("stopped", "The question was stopped before it was sent.")
+      : pageFailure("declined", "The person at the browser declined the question.");
   }
 
   function limited() {
@@ -307,7 +313,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       word = "";
       insist({ type: "ask-send", id: now.id, sent: now.sent });
       await until(() => word || declined);
-      if (declined) throw pageFailure("stopped", "The question was stopped before it was sent.");
+      refused();
       unheard = null;
       const question = /** @type {string} */ (word) === "send" ? await pressSend(now, before) : await personSends(now, before);
       if (!question) continue;
@@ -316,6 +322,61 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       banner.show(`Claude is answering ${now.from}.`, [{ label: "Stop", act: stop }], false);
       return await answerTo(now, question, true);
     }
+  }
+
+  /** Another answer to the newest question on the page: Retry is pressed as Send is, on the worker's word or by a person. */
+  async function again(/** @type {PageJob} */ now) {
+    await pageReady();
+    await until(() => !streaming() || void pending("waiting: another answer is being written in this tab"));
+    const question = turns.last();
+    if (!question || !turns.asks(question, now.text)) {
+      throw pageFailure("nothing-to-regenerate", "The tab does not show that question as its newest any more.");
+    }
+    const old = turns.after(question);
+    const before = old.map((part) => part.textContent).join("\n");
+    now.sent = { path: page.location.pathname, origin: performance.timeOrigin, same: 0 };
+    net = noNet();
+    say({ type: "inserted", id: now.id, sent: now.sent });
+    phase = "ready";
+    word = "";
+    insist({ type: "ask-send", id: now.id, sent: now.sent });
+    await until(() => word || declined);
+    refused();
+    unheard = null;
+    const alone = /** @type {string} */ (word) === "send";
+    if (alone) pressRetry(question);
+    else {
+      pending("waiting for a person");
+      banner.show(`${now.from} in ${now.room} asks for another answer: press Retry under the last one.`, [
+        { label: "Decline", act: () => { declined = true; poke(); } },
+      ], false);
+    }
+    const begun = await until(() => {
+      limited();
+      refused();
+      const last = turns.last();
+      if (last && !turns.asks(last, now.text)) {
+        throw pageFailure("person-took-over", "A person sent something else in this tab, so this question was not asked.");
+      }
+      const parts = turns.after(last ?? question);
+      return streaming() || parts.some((part) => !old.includes(part)) || parts.map((part) => part.textContent).join("\n") !== before;
+    }, alone ? timings.sendMs : Infinity);
+    if (!begun && net.startedAt) throw pageFailure("no-trace", "Retry was pressed, but the page shows no new answer.", "unknown");
+    if (!begun) throw pageFailure("not-sent", "Retry was pressed once and the page did nothing.");
+    if (!alone) insist({ type: "sent", id: now.id, sent: now.sent });
+    phase = "answering";
+    pending("");
+    banner.show(`Claude is answering ${now.from}.`, [{ label: "Stop", act: stop }], false);
+    return await answerTo(now, turns.newest(now.text) ?? question, true);
+  }
+
+  function pressRetry(/** @type {Element} */ question) {
+    const button = finder.all("retry").reverse()
+      .find((one) => question.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING);
+    if (!button) throw pageFailure("page-changed", "There is no Retry button where one was expected.");
+    phase = "sent"; // from here on never again
+    net = noNet();
+    /** @type {HTMLElement} */ (button).click();
   }
 
   /** An earlier attempt sent the prompt: find its answer, never send. */
@@ -330,6 +391,9 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       throw pageFailure("no-trace", "The prompt was sent, but the tab does not show it any more, so its answer is unknown.", "unknown");
     }
     const ended = net.endedAt > 0 && net.status === 200; // the site had finished before the page was loaded again
+    if (now.regenerate && !ended && !streaming()) { // what stands there may be the answer that was not wanted
+      throw pageFailure("no-trace", "Another answer was asked for, but the page does not tell it from the one before.", "unknown");
+    }
     return await answerTo(now, question, ended || origin === performance.timeOrigin);
   }
 
@@ -371,13 +435,19 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
     poke,
     stop,
     current: () => (job ? { id: job.id, phase } : null),
-    start: (/** @type {PageJob} */ now) => { if (!job) void work(now, prompt); },
+    start: (/** @type {PageJob} */ now) => { if (!job) void work(now, now.regenerate ? again : prompt); },
     watch: (/** @type {PageJob} */ now) => { if (!job) void work(now, look); },
     go: (/** @type {string} */ id, /** @type {"send" | "assist"} */ said) => {
       if (job?.id === id && phase === "ready" && !word) { word = said; poke(); }
     },
     hold: (/** @type {string} */ id, /** @type {string} */ why) => { if (job?.id === id) pending(why); },
-    drop: (/** @type {string} */ id) => { if (job?.id === id) { dropped = true; poke(); if (phase === "done") idle(); } },
+    drop: (/** @type {string} */ id) => {
+      if (job?.id !== id) return;
+      if (phase === "answering") finder.one("stop")?.click(); // nobody waits for it any more
+      dropped = true;
+      poke();
+      if (phase === "done") idle();
+    },
     closed: (/** @type {string} */ id) => { if (job?.id === id && phase === "done") idle(); },
     heard: (/** @type {string} */ type) => { if (unheard?.type === type) unheard = null; },
     resay: () => { if (unheard) say(unheard); },

@@ -65,6 +65,7 @@ function joined(tab) {
     make("p", { className: tab.health?.missing?.length || tab.health?.problem ? "problem" : "soft" }, healthLine(tab.health)),
     make("div", { className: "row" },
       make("button", { type: "button", disabled: !tab.job, onclick: () => act({ type: "stop", tab: tab.id }) }, "Stop"),
+      make("button", { type: "button", disabled: Boolean(tab.job) || !tab.last, onclick: () => act({ type: "again", tab: tab.id }) }, "Another answer"),
       make("button", { type: "button", onclick: () => act({ type: "tab", tab: tab.id, change: { paused: !tab.paused } }) }, tab.paused ? "Go on" : "Pause"),
       make("button", { type: "button", onclick: () => act({ type: "selftest", tab: tab.id }) }, "Check the page"),
       make("button", { type: "button", onclick: () => act({ type: "leave", tab: tab.id }) }, "Leave")),

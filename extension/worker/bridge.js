@@ -233,11 +233,12 @@ export class Bridge {
     const tabs = Object.entries(state.tabs).map(([id, tab]) => {
       const agent = this.agents.get(Number(id));
       const job = state.jobs[tab.slot];
+      const { prompt, ...last } = state.last[tab.slot] ?? {};
       return {
         id: Number(id), ...tab, agent: state.slots[tab.slot]?.agent ?? `browser-${tab.slot}`,
         online: Boolean(agent?.link?.open && agent.port), page: Boolean(agent?.port), health: agent?.health ?? null,
         job: job ? { job: job.job, room: job.room, from: job.from, text: job.text.slice(0, 300), pending: job.pending } : null,
-        last: state.last[tab.slot] ?? null, rooms: [...(agent?.rooms ?? [])],
+        last: prompt === undefined ? null : /** @type {Omit<import("./types.js").LastJob, "prompt">} */ (last), rooms: [...(agent?.rooms ?? [])],
       };
     });
     const hub = !state.paired ? "not paired" : { open: "connected", away: "the hub does not answer", refused: "the hub refuses the token" }[this.hubState] ?? "";

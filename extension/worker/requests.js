@@ -26,6 +26,7 @@ export async function request(bridge, message) {
     case "mode": return await agent().setMode(message.mode === "auto" ? "auto" : "assist");
     case "tab": return await setTab(bridge, message.tab, message.change);
     case "stop": return agent().stop();
+    case "again": return await again(bridge, message.tab);
     case "selftest": return agent().post({ type: "selftest" });
     case "options": return await setOptions(message.options);
     case "read":
@@ -41,6 +42,20 @@ export async function request(bridge, message) {
 function need(bridge) {
   if (!bridge.person?.open) throw new Error("The hub does not answer. Start it with: mcp-bridge up");
   return bridge.person;
+}
+
+/** Ask for another answer to the tab's newest question, in the room, as the person. @param {Bridge} bridge @param {number} id */
+async function again(bridge, id) {
+  const state = await load();
+  const slot = state.tabs[id]?.slot ?? 0;
+  const last = state.last[slot];
+  const name = state.slots[slot]?.agent;
+  if (!last || !name) throw new Error("There is no question yet that could be answered again.");
+  const question = {
+    room: last.room, kind: "question", intent: "request", to: [name], reply_to: last.job, text: "Another answer to this, please.",
+    metadata: { browser: { regenerate: last.job } },
+  };
+  return await need(bridge).call("messages.post", question, crypto.randomUUID());
 }
 
 /** @param {Bridge} bridge */

@@ -20,6 +20,19 @@ function fitting(text) {
   return text.length <= MOST_CHARS ? text : `${text.slice(0, MOST_CHARS)}\n\n(cut here: the answer is longer than a message)`;
 }
 
+/** @type {Finished} */
+const NOT_THE_LAST = {
+  outcome: "failed", error: "nothing-to-regenerate",
+  text: "Only the newest question of a tab can be answered again, by the tab that answered it. Ask it anew.",
+};
+
+/**
+ * Whether an event asks to stop the job: an answer to its question that says so, by who asked it or by a person.
+ * @param {any} event @param {InHand} job
+ */
+const stops = ({ type, data }, job) => type === "message.posted" && data?.reply_to === job.job
+  && data.metadata?.browser?.stop === true && (data.from === job.from || data.from_kind === "human");
+
 /** What is known of the site's own request. */
 const noNet = () => ({ startedAt: 0, endedAt: 0, status: 0, error: "" });
 
@@ -153,6 +166,7 @@ export class TabAgent {
     await update((state) => { const slot = state.slots[this.slot]; if (slot) slot.cursor = cursor; });
     const job = await this.job();
     const closed = job !== null && events.some((e) => e.data?.message === job.job || e.data?.reply_to === job.job);
+    if (job && events.some((e) => stops(e, job))) this.stop();
     if (mine) await this.pump();
     if (closed) await this.keep(); // taken back, or answered by hand: the hub says whether the job still stands
   }
@@ -215,15 +229,17 @@ export class TabAgent {
     }
     const leased = claimed.items[0];
     if (!leased) return null;
-    const context = tab.context ? await this.around.context(leased.room) : "";
-    const wants = leased.question.metadata?.browser?.conversation;
+    const { conversation: wants, regenerate } = leased.question.metadata?.browser ?? {};
+    const earlier = regenerate ? (await load()).last[this.slot] : undefined;
+    const context = tab.context && !regenerate ? await this.around.context(leased.room) : "";
     /** @type {InHand} */
     const job = {
       job: leased.job, room: leased.room, lease_token: leased.lease_token, text: leased.question.text,
-      prompt: context ? `${context}\n\n${leased.question.text}` : leased.question.text, from: leased.question.from,
-      files: leased.question.attachments ?? [],
-      fresh: wants === "new" || (tab.fresh && wants !== "current"), submitted: leased.submitted, sent: null, result: null,
-      pending: "", partial: "", at: Date.now(),
+      prompt: earlier?.prompt ?? (context ? `${context}\n\n${leased.question.text}` : leased.question.text),
+      from: leased.question.from, files: regenerate ? [] : leased.question.attachments ?? [], regenerate: Boolean(regenerate),
+      fresh: !regenerate && (wants === "new" || (tab.fresh && wants !== "current")),
+      submitted: leased.submitted, sent: null, pending: "", partial: "", at: Date.now(),
+      result: regenerate && earlier?.job !== regenerate ? NOT_THE_LAST : null,
     };
     await update((state) => { state.jobs[this.slot] = job; });
     this.partial = this.told = "";
@@ -235,11 +251,11 @@ export class TabAgent {
   async hand(job) {
     if (!this.port || !this.welcomed || this.pageJob?.id === job.job) return;
     if (this.pageJob) this.post({ type: "drop", id: this.pageJob.id });
-    const { prompt, from, room, fresh, sent } = job;
+    const { prompt, from, room, fresh, sent, regenerate } = job;
     this.pageJob = { id: job.job, phase: "handed" };
     const files = job.submitted ? [] : await this.filesOf(job);
     if (!files) return;
-    this.post({ type: job.submitted ? "watch" : "job", job: { id: job.job, text: prompt, from, room, fresh, sent, files } });
+    this.post({ type: job.submitted ? "watch" : "job", job: { id: job.job, text: prompt, from, room, fresh, sent, files, regenerate: Boolean(regenerate) } });
   }
 
   /** What the question brings along; null when it cannot be had, and the job has ended with that. @param {InHand} job */
@@ -296,7 +312,8 @@ export class TabAgent {
   async forget(job, outcome, error = "") {
     await update((state) => {
       if (state.jobs[this.slot]?.job === job.job) delete state.jobs[this.slot];
-      state.last[this.slot] = { job: job.job, room: job.room, from: job.from, outcome, error, at: Date.now() };
+      const { room, from, prompt } = job;
+      state.last[this.slot] = { job: job.job, room, from, outcome, error, at: Date.now(), prompt };
     });
     if (this.pageJob?.id === job.job) {
       this.post({ type: "closed", id: job.job });

@@ -10,10 +10,10 @@ export {};
 /** @typedef {{outcome: string, text: string, error: string, artifacts?: Artifact[]}} Finished */
 /**
  * A job in hand, kept over the worker's death: what was leased, how far it is, and its result until the hub has it.
- * @typedef {{job: string, room: string, lease_token: string, text: string, prompt: string, from: string, fresh: boolean, files: string[],
+ * @typedef {{job: string, room: string, lease_token: string, text: string, prompt: string, from: string, fresh: boolean, regenerate: boolean, files: string[],
  *   submitted: boolean, sent: Sent | null, result: Finished | null, pending: string, partial: string, at: number}} InHand
  */
-/** @typedef {{job: string, room: string, from: string, outcome: string, error: string, at: number}} LastJob */
+/** @typedef {{job: string, room: string, from: string, outcome: string, error: string, at: number, prompt: string}} LastJob what it was asked, so that it can be asked again */
 /** @typedef {{autoPerHour: number, pinned: string, selectors: string, timings: Record<string, number>}} Options */
 /**
  * @typedef {{install: string, paired: Paired | null, options: Options, slots: Record<string, Slot>, tabs: Record<string, Tab>,

@@ -22,6 +22,7 @@ ORIGIN: Final = f"{BROWSERS}::test_the_origin_the_hub_lets_in_is_the_extensions_
 SHORTCUTS: Final = f"{EXACT}::test_a_text_that_ends_in_a_mark_of_markdown_arrives_exactly"
 HIDDEN: Final = "tests/extension/test_hidden.py"
 NETWORK: Final = "tests/extension/test_network.py"
+AGAIN: Final = "tests/extension/test_again.py"
 LINT: Final = "tests/extension/test_lint.py"
 
 CLAIMS: Final = [
@@ -97,6 +98,18 @@ CLAIMS: Final = [
             '    if lease.submitted_at is not None:\n        return "submitted"\n',
             "",
             LATER,
+        ),
+    ),
+    Claim(
+        "X-again",
+        "Another answer to a tab's newest question can be asked for, and an answer stopped, from the room and the popup.",
+        (
+            f"{AGAIN}::test_a_question_may_ask_for_another_answer_to_the_one_before",
+            f"{AGAIN}::test_only_the_newest_question_of_a_tab_can_be_answered_again",
+            f"{AGAIN}::test_where_a_person_sends_a_person_presses_retry_too",
+            f"{AGAIN}::test_the_popup_asks_for_another_answer_in_the_room",
+            f"{AGAIN}::test_whoever_asked_stops_the_answer_with_a_message",
+            f"{AGAIN}::test_a_question_taken_back_in_mid_answer_stops_claude",
         ),
     ),
     Claim(

@@ -51,6 +51,7 @@ class Site:
     near_port: int = 0  # the same server, where the browser takes it for one on this machine
     answer: Callable[[str], Reply] = field(default=lambda prompt: say(f"You said: {prompt}"))
     prompts: list[str] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)
     files: list[dict[str, str]] = field(default_factory=list)
     conversations: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
@@ -62,6 +63,7 @@ class Site:
             Route("/plain", self._plain),
             Route(api, self._conversation),
             Route(api + "/completion", self._complete, methods=["POST"]),
+            Route(api + "/retry_completion", self._retry, methods=["POST"]),
             Route("/{path:path}", self._page),
         ]
 
@@ -88,9 +90,21 @@ class Site:
         prompt = body["prompt"]
         self.prompts.append(prompt)
         self.files += body["files"]
-        reply = self.answer(prompt)
         turns = self.conversations.setdefault(request.path_params["id"], [])
         turns.append({"sender": "human", "text": prompt})
+        return self._answered(prompt, turns)
+
+    async def _retry(self, request: Request) -> Response:
+        """The newest answer is gone; another one comes."""
+        prompt = (await request.json())["prompt"]
+        self.retried.append(prompt)
+        turns = self.conversations[request.path_params["id"]]
+        if turns[-1]["sender"] == "assistant":
+            turns.pop()
+        return self._answered(prompt, turns)
+
+    def _answered(self, prompt: str, turns: list[dict[str, str]]) -> Response:
+        reply = self.answer(prompt)
         if reply.status != 200:
             return JSONResponse({"error": "limit"}, reply.status)
         answer = {"sender": "assistant", "text": ""}

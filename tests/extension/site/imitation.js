@@ -60,7 +60,9 @@ function renderAnswer(turn) {
     card.addEventListener("click", () => openPanel(artifact));
     body.append(card);
   }
-  box.append(body, make("button", { "aria-label": "Copy" }, "Copy"), make("button", { "aria-label": "Retry" }, "Retry"));
+  const retry = make("button", { "aria-label": "Retry" }, "Retry");
+  retry.addEventListener("click", () => void again(turn));
+  box.append(body, make("button", { "aria-label": "Copy" }, "Copy"), retry);
   return box;
 }
 
@@ -104,18 +106,30 @@ async function send() {
   const text = editor.getText({ blockSeparator: "\n\n" });
   if (!text.trim() || state.streaming) return;
   editor.commands.clearContent(true);
-  const answer = { sender: "assistant", text: "", streaming: true };
   state.turns.push({ sender: "human", text });
-  state.streaming = true;
   if (!state.id) {
     state.id = crypto.randomUUID();
     history.pushState({}, "", `/chat/${state.id}`);
   }
+  await receive("completion", text);
+}
+
+async function again(turn) {
+  const at = state.turns.indexOf(turn);
+  if (state.streaming || at < 1) return;
+  const { text } = state.turns[at - 1];
+  state.turns.length = at; // what followed the question is gone
+  await receive("retry_completion", text);
+}
+
+async function receive(way, text) {
+  const answer = { sender: "assistant", text: "", streaming: true };
+  state.streaming = true;
   draw();
   const here = state.id;
   const abort = state.abort = new AbortController();
   try {
-    const reply = await fetch(`${ORG}/${state.id}/completion`, {
+    const reply = await fetch(`${ORG}/${state.id}/${way}`, {
       method: "POST", headers: { "content-type": "application/json" }, signal: abort.signal, body: JSON.stringify({ prompt: text, files: state.files.splice(0) }),
     });
     document.querySelectorAll(".attachment").forEach((shown) => shown.remove());
