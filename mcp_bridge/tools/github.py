@@ -35,6 +35,7 @@ class GithubArgs(Args):
     base: str | None = None
     dry_run: bool = False
     opening: str | None = None
+    again: bool = False
 
 
 @tool("GitHub", {"id": "string", "state": "string", "url": "string"}, open_world=True)
@@ -71,16 +72,16 @@ async def _preview(desk: Desk, args: GithubArgs, room: str) -> Answer:
 
 
 def _given(args: GithubArgs, room: str, *more: str) -> dict[str, Any]:
-    given = args.model_dump(include={"repo", "title", "body", "about", *more}, exclude_none=True)
+    given = args.model_dump(include={"repo", "title", "body", "about", *more}, exclude_none=True, exclude_defaults=True)
     return {"room": room, **given}
 
 
 def _request(args: GithubArgs, room: str) -> OpenIssue | OpenPull:
     if args.action == "issue":
-        return build(OpenIssue, _given(args, room))
+        return build(OpenIssue, _given(args, room, "again"))
     if not args.head:
         raise Invalid("a pull request needs head, the branch with the changes, pushed before")
-    return build(OpenPull, _given(args, room, "head", "base"))
+    return build(OpenPull, _given(args, room, "again", "head", "base"))
 
 
 def _answer(opening: Opening) -> Answer:

@@ -95,8 +95,8 @@ CLAIMS: Final = [
         ("tests/mcp/test_tools.py::test_two_agents_talk_ask_and_answer",),
         Mutant(
             "mcp_bridge/desk.py",
-            "        return [m for m in messages if m.id not in self.reader.shown]\n",
-            "        return list(messages)\n",
+            "m.id not in self.reader.shown and m.id not in self.coming",
+            "m.id not in self.coming",
             "tests/mcp/test_tools.py::test_two_agents_talk_ask_and_answer",
         ),
     ),

@@ -43,9 +43,9 @@ def by(action: str, **more: Any) -> tuple[str, dict[str, Any]]:
 
 async def settled(hand: Hand, opening: str) -> dict[str, Any]:
     return await hand.do(
-        GetOpening(room="build", opening=opening, wait_s=20),
+        GetOpening(room="build", opening=opening, wait_s=50),
         tool=by("list", opening=opening),
-        command=["github", "show", "build", opening, "--wait-s", "20"],
+        command=["github", "show", "build", opening, "--wait-s", "50"],
     )
 
 
@@ -94,6 +94,13 @@ async def test_a_card_becomes_an_issue_and_a_branch_a_pull_request(scene: Scene)
             command=["github", "issue", "build", "--about", card.id],
         )
 
+    second = await ada.do(
+        OpenIssue(room="build", about=(card.id,), title="Speed logout up", again=True),
+        tool=by("issue", about=[card.id], title="Speed logout up", again=True),
+        command=["github", "issue", "build", "--about", card.id, "--title", "Speed logout up", "--again"],
+    )
+    assert (await settled(ada, second["id"]))["url"] == "https://github.com/acme/app/issues/2"
+
     github.faults = [Answer(403, {"message": "Resource not accessible by personal access token"})]
     with suppress(Refused):  # the command line ends with 1
         asked = await ada.do(
@@ -111,9 +118,9 @@ async def test_a_card_becomes_an_issue_and_a_branch_a_pull_request(scene: Scene)
         command=["github", "retry", "build", failed["id"]],
     )
     pull = await settled(ada, failed["id"])
-    assert (pull["state"], pull["url"]) == ("opened", "https://github.com/acme/app/pull/2")
+    assert (pull["state"], pull["url"]) == ("opened", "https://github.com/acme/app/pull/3")
     assert (await newest(ada))["url"] == pull["url"]
-    assert len(github.made) == 2
+    assert len(github.made) == 3
 
 
 async def test_models_read_what_was_opened_and_hear_when_it_is_not_possible(tmp_path: Path, anyio_backend: str) -> None:

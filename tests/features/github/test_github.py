@@ -66,7 +66,7 @@ class Place:
         return await self.settled(await self.ada.call(OpenIssue(room="build", **fields)))
 
     async def settled(self, opening: Opening) -> Opening:
-        return await self.ada.call(GetOpening(room="build", opening=opening.id, wait_s=20))
+        return await self.ada.call(GetOpening(room="build", opening=opening.id, wait_s=55))
 
     async def now(self, opening: Opening) -> Opening:
         return await self.ada.call(GetOpening(room="build", opening=opening.id))
@@ -79,7 +79,7 @@ class Place:
             assert found.state == "queued", found
             return found if found.reason else None
 
-        found = await eventually(tried)
+        found = await eventually(tried, within_s=40)
         assert isinstance(found, Opening)
         return found
 
@@ -239,7 +239,7 @@ async def test_a_hub_that_stops_while_github_answers_finds_it_when_it_is_back(
     assert len(github.made) == 1
     async with running_hub(tmp_path, github_token=TOKEN, github_api=github.address) as hub:
         ada = await hub.caller(token)
-        found = await ada.call(GetOpening(room="build", opening=opening.id, wait_s=20))
+        found = await ada.call(GetOpening(room="build", opening=opening.id, wait_s=55))
         assert (found.state, found.number) == ("opened", 1)
     assert (github.mutations(), len(github.made)) == (1, 1)
 
@@ -255,7 +255,7 @@ async def test_data_from_a_backup_finds_what_was_sent_since(tmp_path: Path, gith
         async with running_hub(tmp_path / home, github_token=TOKEN, github_api=github.address) as hub:
             ada = await hub.caller(token)
             hub.clock.advance(61)
-            found = await ada.call(GetOpening(room="build", opening=opening.id, wait_s=20))
+            found = await ada.call(GetOpening(room="build", opening=opening.id, wait_s=55))
             assert (found.state, found.number, len(github.made)) == ("opened", 1, 1), home
 
 

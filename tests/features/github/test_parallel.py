@@ -46,7 +46,7 @@ async def test_two_hubs_send_everything_once(tmp_path: Path, server: str) -> Non
             wishes = [OpenIssue(room="build", title=f"Number {n}") for n in range(20)]
             asked = await asyncio.gather(*(c.call(w) for c, w in zip(callers, wishes, strict=True)))
             ends = [
-                await caller.call(GetOpening(room="build", opening=opening.id, wait_s=30))
+                await caller.call(GetOpening(room="build", opening=opening.id, wait_s=55))
                 for caller, opening in zip(callers, asked, strict=True)
             ]
         assert {end.state for end in ends} == {"opened"}
