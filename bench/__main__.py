@@ -139,14 +139,14 @@ projections, idempotency, metrics, `synchronous=FULL`. A gate that is not reache
 
 def page(about: dict[str, str], results: list[Result], earlier: str = "") -> str:
     """The results as the page of the documentation; rows of an earlier page that were not measured now stay."""
-    ran = "Last run: " + ", ".join(f"{name} {value}" for name, value in about.items()) + "."
+    told = ", ".join(f"{name} {value}" for name, value in about.items()) + "."
+    ran = f"Last run: {told}"
     now = {result["scenario"] for result in results}
     kept = [
         line for line in earlier.splitlines() if line.startswith("| ") and line[2:].split(" ")[0] in GATES.keys() - now
     ]
     if kept:
-        before = [line for line in earlier.splitlines() if line.startswith("Last run")]
-        ran = "\n\n".join([*before, ran.replace("Last run:", f"Last run of {', '.join(sorted(now))}:")])
+        ran = "\n\n".join(_runs(earlier, now, told))
     lines = [HEAD, ran, ""]
     lines += [
         "| scenario | hub | reference | ratio, median (min–max) | gate | detail |",
@@ -165,6 +165,22 @@ def page(about: dict[str, str], results: list[Result], earlier: str = "") -> str
         ]
         lines += [f"![Cost against {kind}](images/growth-{kind}.svg)" for kind in curves]
     return "\n".join(lines) + "\n"
+
+
+def _runs(earlier: str, now: set[str], told: str) -> list[str]:
+    """When which rows were measured: `now` of them as `told`, the others as the earlier page says."""
+    lines = []
+    for line in earlier.splitlines():
+        if line.startswith("Last run of "):
+            names, _, before = line.removeprefix("Last run of ").partition(": ")
+            left = set(names.split(", ")) - now
+            if left and before == told:
+                now = now | left
+            elif left:
+                lines.append(f"Last run of {', '.join(sorted(left))}: {before}")
+        elif line.startswith("Last run"):
+            lines.append(line)
+    return [*lines, f"Last run of {', '.join(sorted(now))}: {told}"]
 
 
 def _row(result: Result) -> str:

@@ -112,8 +112,11 @@ def wake_against_redis(quantile: float, wake: Callable[[Server, int], list[float
 def ten_a_second(subject: Server, _bare: Server) -> Pair:
     """10 messages a second to 1,000 sockets: p99 (ms), against its limit."""
     sockets = scaled(1000, 50)
-    p50, p99, share = uvloop.run(scale.paced(subject, sockets, scaled(60, 5)))
-    return Pair(p99, 100, "ms", f"{sockets} sockets, p50 {p50:.1f} ms, {share:.0%} of a core (aim: 30 ms)")
+    p50, p99, slowest, share = uvloop.run(scale.paced(subject, sockets, scaled(60, 5)))
+    told = (
+        f"{sockets} sockets, p50 {p50:.1f} ms, the slowest commit {slowest:.0f} ms, {share:.0%} of a core (aim: 30 ms)"
+    )
+    return Pair(p99, 100, "ms", told)
 
 
 def idle_memory(subject: Server, _bare: Server) -> Pair:

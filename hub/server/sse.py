@@ -107,7 +107,9 @@ class _Stream:
                 stamp = tails.stamp
                 if batch := await subscription.next():
                     await write(send, batch.shape("sse", sse))
-                elif not await tails.wait(subscription.topics, stamp, HEARTBEAT_S):
+                    if batch.more:
+                        continue
+                if not await tails.wait(subscription.topics, stamp, HEARTBEAT_S):
                     await allowance.renew()  # it may have expired
                     await write(send, b": still here\n\n")
         except HubError:

@@ -53,6 +53,11 @@ class Batch:
         return bool(self.pages or self.gaps or self.signals)
 
     @property
+    def more(self) -> bool:
+        """Whether a room may have more at once; else what comes later has grown after this was read."""
+        return any(page.moves_members or len(page.frames) >= PAGE for page in self.pages)
+
+    @property
     def frames(self) -> list[bytes]:
         """The events, oldest first within each room."""
         return [frame for page in self.pages for frame in page.frames]

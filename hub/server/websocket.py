@@ -202,7 +202,8 @@ class _Connection:
                 if self._subscribed.is_set() and (batch := await self._subscription.next()):
                     for part in batch.shape(*(_BATCHED if self._batched else _SINGLE)):
                         await self._write_text(part)
-                    continue
+                    if batch.more:
+                        continue
                 if not await tails.wait(self._subscription.topics, stamp, HEARTBEAT_S):
                     await self._allowance.renew()  # it may have expired
         except HubError:

@@ -42,6 +42,11 @@ def test_measuring_some_rows_keeps_the_others_on_the_page() -> None:
     assert rows == ["5 x/s", "7 x/s"]
     assert "Last run: date 1." in again
     assert "Last run of claim-ack-redis: date 2." in again
+    third = page({"date": "2"}, [result("send-http-64", 8)], again)
+    assert "Last run of claim-ack-redis, send-http-64: date 2." in third, "those of the same day and machine together"
+    fourth = page({"date": "3"}, [result("claim-ack-redis", 9)], third)
+    assert "Last run of send-http-64: date 2." in fourth
+    assert fourth.count("Last run of claim-ack-redis") == 1
 
 
 def test_every_scenario_has_its_row() -> None:
