@@ -11,6 +11,8 @@
 /** @typedef {Record<"readyMs" | "buttonMs" | "sendMs" | "quietMs" | "graceMs" | "partialMs" | "lostNetMs" | "emptyMs" | "silentMs"
  *   | "artifactMs" | "findMs" | "healthMs" | "uploadMs", number>} Timings */
 
+var MOST_DOWNLOAD_BYTES = 20 * 2 ** 20; // var: these scripts may be injected again into the same page
+
 /** @param {string} code @param {string} message @param {"failed" | "unknown"} [outcome] */
 function pageFailure(code, message, outcome = "failed") {
   return Object.assign(new Error(message), { failure: { code, message, outcome } });
@@ -259,7 +261,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       return null;
     });
     const text = answerMarkdown(finder, answers ?? []);
-    const artifacts = await artifactsOf(answers ?? []);
+    const artifacts = [...await artifactsOf(answers ?? []), ...await downloadsOf(answers ?? [])];
     if (seen) return { outcome: "answered", text, error: "", artifacts };
     return {
       outcome: "unknown", error: "page-reloaded", artifacts,
@@ -284,12 +286,36 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
         return open && open.querySelector("pre") && (open.textContent ?? "").includes(title) ? open : null;
       }, timings.artifactMs);
       const pre = panel?.querySelector("pre");
-      if (!panel || !pre) { found.push({ title, language: "", content: "(it could not be read; open it in the tab)" }); continue; }
+      if (!panel || !pre) { found.push({ title, language: "", content: "", missing: true }); continue; }
       const code = pre.querySelector("code") ?? pre;
       found.push({ title, language: languageOf(code, pre, panel), content: plainText(code).replace(/\n$/, "") });
       finder.one("artifactClose")?.click();
     }
     return found;
+  }
+
+  /** Files that the answer offers to download, read where the site keeps them. @param {Element[]} answers */
+  async function downloadsOf(answers) {
+    const found = new Map();
+    for (const link of answers.flatMap((answer) => finder.all("download", answer))) {
+      if (!(link instanceof HTMLAnchorElement) || found.has(link.href)) continue;
+      const title = link.download || decodeURIComponent(new URL(link.href).pathname.split("/").pop() ?? "") || "download";
+      const base64 = await bytesAt(link.href).catch(() => null);
+      found.set(link.href, base64 === null
+        ? { title, language: "", content: "", missing: true } : { title, language: "", content: "", base64 });
+    }
+    return [...found.values()];
+  }
+
+  /** Bytes of the site's own address, as base64. Throws when they are elsewhere or too many. @param {string} href */
+  async function bytesAt(href) {
+    if (!["blob:", "data:"].includes(new URL(href).protocol) && new URL(href).origin !== page.location.origin) throw new Error("elsewhere");
+    const answer = await fetch(href);
+    const blob = await answer.blob();
+    if (!answer.ok || blob.size > MOST_DOWNLOAD_BYTES) throw new Error("not readable");
+    const reader = new FileReader();
+    await new Promise((done) => { reader.onloadend = done; reader.readAsDataURL(blob); });
+    return String(reader.result).replace(/^[^,]*,?/, "");
   }
 
   // --- the job ----------------------------------------------------------------------------------------------------

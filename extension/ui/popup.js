@@ -11,6 +11,8 @@ const [active] = await chrome.tabs.query(wanted ? {} : { active: true, currentWi
 const tabId = active?.id ?? -1;
 /** @type {string[] | null} */
 let rooms = null;
+/** @type {Record<string, {id: string, name: string}[]>} the newest files, by room */
+const files = {};
 
 /** @param {Record<string, any>} message */
 const act = (message) => attempt(async () => { await ask(message); await refresh(); }, el("problem"));
@@ -60,6 +62,7 @@ function joined(tab) {
     roomChoice(tab),
     check("New conversation for each question", tab.fresh, (on) => act({ type: "tab", tab: tab.id, change: { fresh: on } })),
     check("Give Claude the room's context", tab.context, (on) => act({ type: "tab", tab: tab.id, change: { context: on } })),
+    ...(tab.context ? fileChoice(tab) : []),
     check("Send by itself", auto, (on) => (on ? confirmAuto(tab.id) : act({ type: "mode", tab: tab.id, mode: "assist" }))),
     make("div", { id: "confirm" }),
     make("p", { className: tab.health?.missing?.length || tab.health?.problem ? "problem" : "soft" }, healthLine(tab.health)),
@@ -91,6 +94,26 @@ function roomChoice(tab) {
   return make("label", {}, "Room ", select);
 }
 
+/** Files of the tab's rooms that go to Claude with each question. @param {View["tabs"][number]} tab */
+function fileChoice(tab) {
+  const chosen = tab.files ?? [];
+  const all = Object.entries(files).flatMap(([room, some]) => some.map(({ id, name }) => ({ room, id, name })));
+  const gone = chosen.filter((file) => !all.some(({ id }) => id === file.id));
+  if (!all.length && !gone.length) return [];
+  const boxes = [...gone, ...all].map((file) => check(`${file.name} (${file.room})`, chosen.some(({ id }) => id === file.id), (on) => act({
+    type: "tab", tab: tab.id, change: { files: on ? [...chosen, file] : chosen.filter(({ id }) => id !== file.id) },
+  })));
+  return [make("fieldset", { className: "files" }, make("legend", {}, "Files that go with each question"), ...boxes)];
+}
+
+/** @param {View["tabs"][number]} tab */
+async function listFiles(tab) {
+  for (const room of tab.room ? [tab.room] : tab.rooms.slice(0, 5)) {
+    const page = await ask({ type: "read", op: "files.list", fields: { room, limit: 30 } }).catch(() => null);
+    files[room] = page?.items ?? [];
+  }
+}
+
 /** @param {string} text @param {boolean} on @param {(on: boolean) => any} change */
 function check(text, on, change) {
   const box = make("input", { type: "checkbox", checked: on, onchange: () => change(box.checked) });
@@ -117,6 +140,8 @@ function otherLine(tab) {
 async function refresh() {
   const view = await ask({ type: "view" });
   if (view.hub === "connected") rooms ??= (await ask({ type: "read", op: "rooms.list", fields: {} }).catch(() => null))?.items.map((/** @type {any} */ r) => r.room) ?? null;
+  const mine = view.tabs.find((/** @type {View["tabs"][number]} */ tab) => tab.id === tabId);
+  if (mine?.context) await listFiles(mine);
   show(view);
 }
 

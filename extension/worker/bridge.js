@@ -119,7 +119,7 @@ export class Bridge {
       let slot = 1;
       while (used.has(slot)) slot += 1;
       await update((s) => {
-        s.tabs[id] = { slot, mode: "assist", fresh: false, room: "", paused: false, path: "", context: false, ...wanted };
+        s.tabs[id] = { slot, mode: "assist", fresh: false, room: "", paused: false, path: "", context: false, files: [], ...wanted };
       });
     }
     await this.wake();

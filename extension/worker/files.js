@@ -2,7 +2,8 @@
 // Files between the room and the page: what a question brings is fetched, what an answer made is shared.
 
 /** @typedef {{name: string, type: string, base64: string}} Carried */
-/** @typedef {{title: string, language: string, content: string}} Artifact */
+/** @typedef {{title: string, language: string, content: string, base64?: string, missing?: boolean}} Artifact text, or
+ * bytes that the page offers to download; `missing`: it was there and could not be read */
 
 export const MOST_BYTES = 20 * 2 ** 20;
 const ENDINGS = {
@@ -12,10 +13,10 @@ const ENDINGS = {
 };
 
 /** A file's name from an artifact's title: one path segment, with an ending. @param {Artifact} artifact */
-export function fileName({ title, language }) {
+export function fileName({ title, language, base64 }) {
   const plain = title.replace(/[\\/\p{C}]+/gu, "-").trim().replace(/^\.+/, "").slice(0, 120) || "artifact";
   const ending = /** @type {Record<string, string>} */ (ENDINGS)[language.toLowerCase()] ?? "txt";
-  return /\.[a-z0-9]{1,5}$/i.test(plain) ? plain : `${plain}.${ending}`;
+  return base64 !== undefined || /\.[a-z0-9]{1,5}$/i.test(plain) ? plain : `${plain}.${ending}`;
 }
 
 /** @param {ArrayBuffer} bytes */
@@ -25,6 +26,10 @@ export function toBase64(bytes) {
   for (let i = 0; i < all.length; i += 0x8000) text += String.fromCharCode(...all.subarray(i, i + 0x8000));
   return btoa(text);
 }
+
+/** @param {Artifact} artifact */
+const bytesOf = ({ base64, content }) => (base64 === undefined
+  ? new TextEncoder().encode(content) : Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
 
 /**
  * The files of a question, as the page can take them. Throws with a sentence when one cannot be had.
@@ -56,7 +61,7 @@ export async function fetchFiles({ url, token }, room, ids) {
 export async function shareArtifact({ url, token }, room, artifact, key) {
   const name = encodeURIComponent(fileName(artifact));
   const answer = await fetch(`${url}/v1/rooms/${encodeURIComponent(room)}/files?name=${name}`, {
-    method: "POST", body: new TextEncoder().encode(artifact.content),
+    method: "POST", body: bytesOf(artifact),
     headers: { authorization: `Bearer ${token}`, "content-type": "application/octet-stream", "idempotency-key": key },
   });
   return answer.ok ? await answer.json() : null;

@@ -5,7 +5,7 @@ import { load, TIMINGS, update } from "./store.js";
 
 /** @typedef {import("./bridge.js").Bridge} Bridge */
 
-const READS = ["rooms.list", "rooms.get", "messages.list", "members.list", "jobs.get"];
+const READS = ["rooms.list", "rooms.get", "messages.list", "members.list", "jobs.get", "files.list"];
 
 /** @param {Bridge} bridge @param {any} message @returns {Promise<any>} */
 export async function request(bridge, message) {
@@ -69,7 +69,7 @@ async function accept(bridge) {
 
 /** @param {Bridge} bridge @param {number} id @param {Record<string, any>} change */
 async function setTab(bridge, id, change) {
-  const { room, fresh, paused, context } = change;
+  const { room, fresh, paused, context, files } = change;
   await update((state) => {
     const tab = state.tabs[id];
     if (!tab) return;
@@ -77,6 +77,7 @@ async function setTab(bridge, id, change) {
     if (typeof fresh === "boolean") tab.fresh = fresh;
     if (typeof paused === "boolean") tab.paused = paused;
     if (typeof context === "boolean") tab.context = context;
+    if (Array.isArray(files)) tab.files = files.map(({ room: of, id: file, name }) => ({ room: String(of), id: String(file), name: String(name) })).slice(0, 20);
   });
   const agent = bridge.agents.get(id);
   await agent?.join();

@@ -231,12 +231,14 @@ export class TabAgent {
     if (!leased) return null;
     const { conversation: wants, regenerate } = leased.question.metadata?.browser ?? {};
     const earlier = regenerate ? (await load()).last[this.slot] : undefined;
+    const attached = leased.question.attachments ?? [];
+    const chosen = tab.context ? (tab.files ?? []).filter((file) => file.room === leased.room && !attached.includes(file.id)) : [];
     const context = tab.context && !regenerate ? await this.around.context(leased.room) : "";
     /** @type {InHand} */
     const job = {
       job: leased.job, room: leased.room, lease_token: leased.lease_token, text: leased.question.text,
       prompt: earlier?.prompt ?? (context ? `${context}\n\n${leased.question.text}` : leased.question.text),
-      from: leased.question.from, files: regenerate ? [] : leased.question.attachments ?? [], regenerate: Boolean(regenerate),
+      from: leased.question.from, files: regenerate ? [] : [...attached, ...chosen.map((file) => file.id)], regenerate: Boolean(regenerate),
       fresh: !regenerate && (wants === "new" || (tab.fresh && wants !== "current")),
       submitted: leased.submitted, sent: null, pending: "", partial: "", at: Date.now(),
       result: regenerate && earlier?.job !== regenerate ? NOT_THE_LAST : null,
@@ -285,10 +287,16 @@ export class TabAgent {
     let text = result.text;
     const attachments = [];
     for (const [i, artifact] of (result.artifacts ?? []).entries()) {
+      const listed = `\n\n**${artifact.title}**`;
+      if (artifact.missing) { text += `${listed}: it could not be read; it is in the tab`; continue; }
       const file = hub && (await shareArtifact(hub, job.room, artifact, `artifact-${job.lease_token}-${i}`).catch(() => null));
-      const fence = "`".repeat(Math.max(3, ...(artifact.content.match(/`+/g) ?? []).map((run) => run.length + 1)));
       if (file) attachments.push(file.id);
-      text += file ? `\n\n**${artifact.title}**: file ${file.name}` : `\n\n**${artifact.title}**\n\n${fence}${artifact.language}\n${artifact.content}\n${fence}`;
+      if (file || artifact.base64 !== undefined) {
+        text += file ? `${listed}: file ${file.name}` : `${listed}: a file that the room did not take; it is in the tab`;
+        continue;
+      }
+      const fence = "`".repeat(Math.max(3, ...(artifact.content.match(/`+/g) ?? []).map((run) => run.length + 1)));
+      text += `${listed}\n\n${fence}${artifact.language}\n${artifact.content}\n${fence}`;
     }
     return { text: text.trim(), attachments };
   }

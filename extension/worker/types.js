@@ -4,7 +4,9 @@ export {};
 /** @typedef {"assist" | "auto"} Mode */
 /** @typedef {{url: string, token: string, agent: string}} Paired */
 /** @typedef {{agent: string, token: string, cursor: string}} Slot one place for a tab; its agent keeps name and token */
-/** @typedef {{slot: number, mode: Mode, fresh: boolean, room: string, paused: boolean, path: string, context: boolean}} Tab */
+/** @typedef {{slot: number, mode: Mode, fresh: boolean, room: string, paused: boolean, path: string, context: boolean,
+ *   files: ChosenFile[]}} Tab */
+/** @typedef {{room: string, id: string, name: string}} ChosenFile of a room, given to Claude with its questions */
 /** @typedef {{path: string, origin: number, same: number}} Sent */
 /** @typedef {import("./files.js").Artifact} Artifact */
 /** @typedef {{outcome: string, text: string, error: string, artifacts?: Artifact[]}} Finished */

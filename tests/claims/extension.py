@@ -23,6 +23,7 @@ SHORTCUTS: Final = f"{EXACT}::test_a_text_that_ends_in_a_mark_of_markdown_arrive
 HIDDEN: Final = "tests/extension/test_hidden.py"
 NETWORK: Final = "tests/extension/test_network.py"
 AGAIN: Final = "tests/extension/test_again.py"
+WAYS: Final = "tests/extension/test_ways.py"
 LINT: Final = "tests/extension/test_lint.py"
 
 CLAIMS: Final = [
@@ -63,6 +64,30 @@ CLAIMS: Final = [
             f"{TROUBLE}::test_an_extension_updated_in_mid_job_gets_the_answer",
             f"{TROUBLE}::test_closing_the_tab_answers_everybody_who_waits",
             f"{TROUBLE}::test_the_same_question_again_gets_its_own_answer_and_not_the_old_one",
+        ),
+    ),
+    Claim(
+        "X-ask",
+        "One call of the tool `ask` puts a question to any free tab, or to one, and brings its answer.",
+        (f"{WAYS}::test_one_call_of_the_ask_tool_puts_a_question_to_any_tab_and_brings_its_answer",),
+    ),
+    Claim(
+        "X-files",
+        "Artifacts and offered downloads become files of the room; attached and chosen files go with the prompt.",
+        (
+            f"{EXACT}::test_an_artifact_becomes_a_file_of_the_room",
+            f"{EXACT}::test_a_file_that_claude_offers_to_download_becomes_a_file_of_the_room",
+            f"{EXACT}::test_the_files_of_a_question_go_with_its_prompt",
+            f"{PAGES}::test_files_chosen_in_the_popup_go_with_each_question_of_their_room",
+        ),
+    ),
+    Claim(
+        "X-selectors",
+        "A moved part of the page is found by a spare or an own selector, or doctor names it.",
+        (
+            f"{WAYS}::test_a_moved_part_is_found_by_a_spare_selector_and_doctor_names_it",
+            f"{WAYS}::test_own_selectors_find_what_the_list_does_not",
+            f"{WAYS}::test_doctor_says_which_part_of_the_page_a_tab_does_not_find",
         ),
     ),
     Claim(

@@ -51,6 +51,7 @@ class Site:
     near_port: int = 0  # the same server, where the browser takes it for one on this machine
     answer: Callable[[str], Reply] = field(default=lambda prompt: say(f"You said: {prompt}"))
     prompts: list[str] = field(default_factory=list)
+    downloads: dict[str, bytes] = field(default_factory=dict)
     retried: list[str] = field(default_factory=list)
     files: list[dict[str, str]] = field(default_factory=list)
     conversations: dict[str, list[dict[str, str]]] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Site:
             Route("/imitation.js", self._script),
             Route("/imitation.css", self._style),
             Route("/plain", self._plain),
+            Route("/api/files/{name}", self._download),
             Route(api, self._conversation),
             Route(api + "/completion", self._complete, methods=["POST"]),
             Route(api + "/retry_completion", self._retry, methods=["POST"]),
@@ -73,6 +75,10 @@ class Site:
     async def _plain(self, request: Request) -> Response:
         """A page that its own policy keeps from nothing."""
         return HTMLResponse("<!doctype html><title>plain</title><p>plain</p>")
+
+    async def _download(self, request: Request) -> Response:
+        content = self.downloads.get(request.path_params["name"])
+        return Response(content, 404 if content is None else 200)
 
     async def _script(self, request: Request) -> Response:
         return Response(self.script, media_type="text/javascript")

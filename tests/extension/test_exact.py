@@ -96,6 +96,18 @@ async def test_an_artifact_becomes_a_file_of_the_room(rig: Rig) -> None:
     assert await rig.pages[name].locator("[data-testid=artifact-panel]").count() == 0
 
 
+async def test_a_file_that_claude_offers_to_download_becomes_a_file_of_the_room(rig: Rig) -> None:
+    name = await rig.tab()
+    content = bytes(range(256)) * 40
+    rig.site.downloads = {"chart ü.png": content}
+    rig.site.answer = lambda prompt: say('Here.\n\n<download name="chart ü.png"/><download name="gone.txt"/>')
+    answer = await rig.answer(await rig.ask("draw it", to=name))
+    missing = "**gone.txt**: it could not be read; it is in the tab"
+    assert answer["text"] == f"Here.\n\n**chart ü.png**: file chart ü.png\n\n{missing}"
+    (file,) = answer["attachments"]
+    assert (await rig.http.get(f"/v1/rooms/build/files/{file}/content")).content == content
+
+
 async def test_an_artifact_the_room_does_not_take_stands_in_the_answer(rig: Rig) -> None:
     name = await rig.tab()
     await rig.worker.evaluate(NO_ROOM)

@@ -145,6 +145,31 @@ async def test_the_rooms_context_goes_before_the_question_where_a_person_switche
     assert prompt.endswith("\n\n---\n\nWhen?")
 
 
+async def test_files_chosen_in_the_popup_go_with_each_question_of_their_room(rig: Rig) -> None:
+    name = await rig.tab()
+    for file, content in (("terms.md", "be brief"), ("other.md", "not this")):
+        await rig.http.post("/v1/rooms/build/files", json={"name": file, "content": content})
+    popup = await open_page(rig, f"popup.html?tab={await rig.tab_id(name)}")
+    await popup.get_by_label("Give Claude the room's context").check()
+    await popup.get_by_label("terms.md (build)").check()
+    await eventually(lambda: chosen(rig), what="the choice is kept")
+    await rig.answer(await rig.ask("One.", to=name))
+    await rig.answer(await rig.ask("Two.", to=name))
+    assert [(f["name"], f["text"]) for f in rig.site.files] == [("terms.md", "be brief")] * 2
+    await popup.get_by_label("Give Claude the room's context").uncheck()
+    await eventually(lambda: context_is_off(rig))
+    await rig.answer(await rig.ask("Three.", to=name))
+    assert len(rig.site.files) == 2
+
+
+async def chosen(rig: Rig) -> bool:
+    return [f["name"] for f in (await rig.view())["tabs"][0]["files"]] == ["terms.md"]
+
+
+async def context_is_off(rig: Rig) -> bool:
+    return not (await rig.view())["tabs"][0]["context"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_pages_are_accessible_in_both_colour_schemes(rig: Rig, scheme: Any) -> None:
     name = await rig.tab(mode="assist")

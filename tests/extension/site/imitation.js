@@ -52,9 +52,12 @@ function renderAnswer(turn) {
   const body = make("div", { class: "font-claude-response" });
   const artifacts = [];
   const text = turn.text.replace(ARTIFACT, (_all, title, language, content) => { artifacts.push({ title, language, content }); return ""; });
+  const files = [];
+  const plain = text.replace(/<download name="([^"]*)"\/>/g, (_all, name) => { files.push(name); return ""; });
   const markdown = make("div", { class: "standard-markdown" });
-  markdown.innerHTML = marked.parse(text);
+  markdown.innerHTML = marked.parse(plain);
   body.append(markdown);
+  for (const name of files) body.append(make("a", { download: name, href: `/api/files/${encodeURIComponent(name)}` }, `Download ${name}`));
   for (const artifact of artifacts) {
     const card = make("div", { class: "artifact-block-cell", role: "button", tabindex: "0", "data-title": artifact.title }, artifact.title);
     card.addEventListener("click", () => openPanel(artifact));
@@ -95,7 +98,7 @@ function draw() {
     nodes.set(turn, made);
   }
   const button = document.getElementById("act");
-  button.setAttribute("aria-label", state.streaming ? "Stop response" : "Send message");
+  button.setAttribute("aria-label", state.streaming ? "Stop response" : NAME);
   button.disabled = !state.streaming && editor.isEmpty;
 }
 
@@ -167,10 +170,13 @@ async function show(path) {
   draw();
 }
 
+const OTHER = location.search; // a page whose parts are called something else
+const NAME = /renamed|moved/.test(OTHER) ? "Absenden" : "Send message";
 function frame() {
   const link = make("a", { href: "/new" }, "New chat");
   link.addEventListener("click", (event) => { event.preventDefault(); history.pushState({}, "", "/new"); void show("/new"); });
-  const act = make("button", { id: "act", type: "button", "aria-label": "Send message" }, "↑");
+  const act = make("button", { id: "act", type: "button", "aria-label": NAME }, "↑");
+  if (OTHER.includes("renamed")) act.setAttribute("data-testid", "send-button");
   act.addEventListener("click", () => (state.streaming ? state.abort.abort() : void send()));
   const upload = make("input", { type: "file", "data-testid": "file-upload", multiple: "" });
   upload.addEventListener("change", async () => {
@@ -180,7 +186,7 @@ function frame() {
     }
     upload.value = "";
   });
-  const box = make("fieldset", {}, make("div", { id: "box" }), act, upload);
+  const box = make(OTHER.includes("moved") ? "section" : "fieldset", {}, make("div", { id: "box" }), act, upload);
   root.replaceChildren(make("nav", {}, link), make("main", {}, make("div", { id: "turns" })), make("div", { id: "note" }), box);
   editor = new Editor({
     element: document.getElementById("box"), extensions: [StarterKit.configure({ trailingNode: false })], injectCSS: false,
