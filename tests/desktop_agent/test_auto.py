@@ -89,7 +89,7 @@ class Bench:
             attests=attests,
             attachments=Attachments(self.window, self.home / "files"),
             secret="secret",
-            limits=Limits(**{"send_s": 20, "answer_s": 30, **limits}),
+            limits=Limits(**{"send_s": 60, "answer_s": 90, **limits}),
         )
 
     async def ask(self, worker: Worker, plan: dict[str, Any], files: Sequence[str] = ()) -> Leased:
