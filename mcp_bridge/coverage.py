@@ -144,6 +144,7 @@ NOT_FOR_AGENTS: Final[dict[str, str]] = {
     "queues.redrive": "dead letters are for people and scripts",
     "queues.resume": "queue settings are for people and scripts",
     "queues.dead": "dead letters are for people and scripts",
+    "runs.audit": "administration is not reachable from MCP",
     "runs.list": "agents know the runs they started; the list is for people and pages",
     "tasks.redrive": "dead letters are for people and scripts",
     "board.configure": "columns and limits are for people and scripts; a room template sets them",

@@ -1,4 +1,4 @@
-"""`admin …`: statistics, backup, restore, export, import, inspection, upkeep."""
+"""`admin …`: statistics, audit, backup, restore, export, import, inspection, upkeep."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 from hub import features
 from hub.app import make_store
 from hub.client import HubClient
+from hub.features.runs.contract import AuditRuns
 from hub.kernel.repair import rebuild_streams
 from hub.settings import Settings, load
 from hub.storage import maintenance, upkeep
@@ -19,7 +20,7 @@ from mcp_bridge.commands.common import json_option, show, table, with_client
 
 @click.group()
 def admin() -> None:
-    """Statistics, backup, restore, export, import, inspection, upkeep."""
+    """Statistics, audit, backup, restore, export, import, inspection, upkeep."""
 
 
 @admin.command("stats")
@@ -33,6 +34,22 @@ async def stats(client: HubClient, as_json: bool) -> None:
         for name, values in sorted(found["operations"].items())
     ]
     show(found, as_json, lambda: table(rows, ("operation", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "calls")))
+
+
+@admin.command("audit")
+@click.option("--before", type=int, help="Entries before this number.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@json_option
+@with_client
+async def audit(client: HubClient, before: int | None, limit: int, as_json: bool) -> None:
+    """Who ran code in which room, and who allowed it; the newest first."""
+    found = await client.call(AuditRuns(before=before, limit=limit))
+    rows = [
+        (str(one.number), one.at, one.by, one.room, one.what, one.run or "", one.language or "", one.code_sha256 or "")
+        for one in found.items
+    ]
+    head = ("number", "at", "by", "room", "what", "run", "language", "sha-256 of the code")
+    show(found, as_json, lambda: table(rows, head) if rows else "no code was run and no room lets code run")
 
 
 @admin.command("backup")

@@ -14,6 +14,7 @@ LEFT_ALONE: Final = f"{GROUPS}::test_a_group_that_systemd_keeps_for_itself_is_le
 LITE: Final = "tests/sandbox/test_lite.py"
 RULES: Final = "tests/features/runs/test_rules.py"
 RUNS: Final = "tests/features/runs/test_runs.py"
+AUDITED: Final = f"{RUNS}::test_who_ran_what_and_who_allowed_it_is_kept_where_no_owner_of_a_room_reaches_it"
 SURFACES: Final = "tests/features/runs/test_surfaces.py"
 FILTER: Final = f"{ENGINES}::test_the_filter_answers_each_call_as_written_on_every_architecture"
 KILLED: Final = (
@@ -104,6 +105,12 @@ CLAIMS: Final = [
             "",
             f"{RUNS}::test_runs_are_off_until_a_person_with_the_right_switches_them_on",
         ),
+    ),
+    Claim(
+        "runs-audit",
+        "Who ran what and who allowed it is kept in the hub's own log, out of reach of a room's owners.",
+        (AUDITED,),
+        Mutant("hub/features/runs/handlers.py", "    append(tx, call, HUB, noted)\n", "", AUDITED),
     ),
     Claim(
         "runs-limits",

@@ -113,6 +113,48 @@ class CancelRun(Request[Run]):
     run: RunId
 
 
+class AuditEntry(Model):
+    """One thing that was done. A run has its id, language, the SHA-256 of its code and the files it was shown."""
+
+    number: int
+    at: str
+    by: str
+    room: str
+    what: Literal["run", "switched on", "switched off"]
+    run: str | None = None
+    language: Language | None = None
+    code_sha256: str | None = None
+    files: tuple[str, ...] = ()
+
+
+class Audited(Result):
+    """A page of the audit; `before` of the next one is the last number here."""
+
+    items: tuple[AuditEntry, ...]
+    has_more: bool = False
+
+
+class AuditRuns(Request[Audited]):
+    """Who ran what and who switched runs on or off, in all rooms, the newest first.
+
+    It is kept in the hub's own log: no owner of a room can redact or trim it. The code itself stays in its room.
+    """
+
+    before: int | None = Field(default=None, ge=1, description="Entries before this number.")
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class RunAudited(EventBody):
+    """In the hub's own log, for the audit: somebody was let run something."""
+
+    type: ClassVar[str] = "run.audited"
+    room: str
+    run: str
+    language: Language
+    code_sha256: str
+    files: tuple[str, ...] = ()
+
+
 class RunRequested(EventBody):
     """Somebody asked for a run. The code is part of the room's history until it is redacted or trimmed."""
 
@@ -193,4 +235,5 @@ START: Final = Operation("runs.start", f"POST {_R}", "run", StartRun, Run, 201, 
 LIST: Final = Operation("runs.list", f"GET {_R}", "room:read", ListRuns, Runs)
 GET: Final = Operation("runs.get", f"GET {_R}/{{run}}", "room:read", GetRun, Run)
 CANCEL: Final = Operation("runs.cancel", f"POST {_R}/{{run}}/cancel", "run", CancelRun, Run, lock="hub")
-OPERATIONS: list[AnyOperation] = [START, LIST, GET, CANCEL]
+AUDIT: Final = Operation("runs.audit", "GET /v1/admin/audit/runs", "hub:admin", AuditRuns, Audited)
+OPERATIONS: list[AnyOperation] = [START, LIST, GET, CANCEL, AUDIT]

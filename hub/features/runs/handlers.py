@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from hub.core.access import at_least
 from hub.core.call import Call
 from hub.core.errors import Forbidden
+from hub.core.names import make_id
 from hub.features.runs import contract as c
 from hub.features.runs import rules
 from hub.features.runs.exchange import named_files
-from hub.features.runs.project import SELECT, TOPIC, find_run, load_live, load_runners, view
+from hub.features.runs.project import SELECT, TOPIC, audited, find_run, load_live, load_runners, view
 from hub.kernel.rooms.project import enter, enter_to_write, refuse_direct
 from hub.log.handler import handles
 from hub.log.log import HUB, append
@@ -28,8 +30,18 @@ def start_run(tx: Tx, call: Call, request: c.StartRun) -> c.Run:
     files = named_files(tx, entered, request.files)
     asked = request.model_dump(include={"language", "code", "timeout_s", "save"})
     placed = append(tx, call, entered.log, c.RunRequested(**asked, files=files))
+    sha256 = hashlib.sha256(request.code.encode()).hexdigest()
+    run = make_id(c.RUN_LETTER, entered.log, placed.seq)
+    noted = c.RunAudited(room=request.room, run=run, language=request.language, code_sha256=sha256, files=files)
+    append(tx, call, HUB, noted)
     start_waiting(tx, call)
     return view(tx, _row(tx, entered.log, placed.seq))
+
+
+@handles(c.AUDIT)
+def audit_runs(tx: Tx, call: Call, request: c.AuditRuns) -> c.Audited:
+    found = audited(tx, request.before, request.limit + 1)
+    return c.Audited(items=tuple(found[: request.limit]), has_more=len(found) > request.limit)
 
 
 @handles(c.GET)

@@ -10,9 +10,9 @@ from hub.core.event import Placed
 from hub.core.names import make_id, split_id
 from hub.core.times import optional_rfc3339, rfc3339
 from hub.features.runs import rules
-from hub.features.runs.contract import RUN_LETTER, Run, RunFinished, RunRequested
-from hub.kernel.rooms.contract import RoomChanged
-from hub.log.log import agent_name, load_body, load_stream, projects
+from hub.features.runs.contract import RUN_LETTER, AuditEntry, Run, RunAudited, RunFinished, RunRequested
+from hub.kernel.rooms.contract import RoomChanged, RunsSwitched
+from hub.log.log import HUB, agent_name, load_body, load_stream, projects
 from hub.storage.interface import Row, Tx
 
 SELECT: LiteralString = (
@@ -45,6 +45,44 @@ def finished(tx: Tx, at: Placed, body: RunFinished) -> None:
         log=at.log,
         run=body.run,
     )
+
+
+@projects(RunAudited)
+def run_audited(tx: Tx, at: Placed, body: RunAudited) -> None:
+    files = orjson.dumps(body.files).decode()
+    row = (at.log, at.seq, at.at_ms, at.actor, body.room, "run", body.run, body.language, body.code_sha256, files)
+    tx.stage("run_audit", row)
+
+
+@projects(RunsSwitched)
+def switch_audited(tx: Tx, at: Placed, body: RunsSwitched) -> None:
+    what = "switched on" if body.on else "switched off"
+    tx.stage("run_audit", (at.log, at.seq, at.at_ms, at.actor, body.room, what, None, None, None, "[]"))
+
+
+def audited(tx: Tx, before: int | None, limit: int) -> list[AuditEntry]:
+    """Up to `limit` entries of the audit before a number, the newest first."""
+    rows = tx.rows(
+        "select seq, at, agent, room, what, run, language, code_sha256, files from run_audit"
+        " where log = :log and seq < :before order by seq desc limit :limit",
+        log=HUB,
+        before=2**62 if before is None else before,
+        limit=limit,
+    )
+    return [
+        AuditEntry(
+            number=row[0],
+            at=rfc3339(row[1]),
+            by=agent_name(tx, row[2]),
+            room=row[3],
+            what=row[4],
+            run=row[5],
+            language=row[6],
+            code_sha256=row[7],
+            files=tuple(orjson.loads(row[8])),
+        )
+        for row in rows
+    ]
 
 
 def find_run(tx: Tx, log: int, run: str) -> Row:

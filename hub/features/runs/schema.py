@@ -2,8 +2,8 @@
 
 from hub.storage.interface import Migration
 
-PROJECTIONS = ["run"]
-BY_EVENT = ["run"]
+PROJECTIONS = ["run", "run_audit"]
+BY_EVENT = ["run", "run_audit"]
 MIGRATIONS = [
     Migration(
         "runs-0001",
@@ -22,5 +22,15 @@ create table runner (
   primary key (id)
 );
 """,
-    )
+    ),
+    Migration(
+        "runs-0002",
+        """
+create table run_audit (
+  log {int} not null, seq {int} not null, at {int} not null, agent {int} not null, room {text} not null,
+  what {text} not null, run {text}, language {text}, code_sha256 {text}, files {text} not null,
+  primary key (log, seq)
+);
+""",
+    ),
 ]

@@ -265,7 +265,7 @@ CREATE = Operation("rooms.create", "POST /v1/rooms", "room:send", CreateRoom, Ro
 TEMPLATE_LIST = Operation("templates.list", "GET /v1/templates", "room:read", ListTemplates, TemplatePage)
 LIST = Operation("rooms.list", "GET /v1/rooms", "room:read", ListRooms, RoomPage)
 GET = Operation("rooms.get", f"GET {_R}", "room:read", GetRoom, Room)
-UPDATE = Operation("rooms.update", f"PATCH {_R}", "room:send", UpdateRoom, Room)
+UPDATE = Operation("rooms.update", f"PATCH {_R}", "room:send", UpdateRoom, Room, lock="hub")
 ARCHIVE = Operation("rooms.archive", f"DELETE {_R}", "room:send", ArchiveRoom, Done)
 JOIN = Operation("rooms.join", f"POST {_R}/join", "room:read", JoinRoom, Room, 200, "hub")
 LEAVE = Operation("rooms.leave", f"POST {_R}/leave", "room:read", LeaveRoom, Done)
@@ -312,6 +312,14 @@ class RoomChanged(EventBody):
 
     def notice(self) -> str:
         return "The working agreement of this room has changed; read it with who(room=…)."
+
+
+class RunsSwitched(EventBody):
+    """In the hub's own log, for the audit: whether a room lets its members run code."""
+
+    type: ClassVar[str] = "runs.switched"
+    room: str
+    on: bool
 
 
 class RoomArchived(EventBody):

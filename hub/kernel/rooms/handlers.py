@@ -57,6 +57,7 @@ from hub.kernel.rooms.contract import (
     RoomCreated,
     RoomPage,
     RoomSummary,
+    RunsSwitched,
     Settings,
     TemplateInfo,
     TemplatePage,
@@ -79,7 +80,7 @@ from hub.kernel.rooms.project import (
 )
 from hub.kernel.rooms.templates import FURNISHERS, TEMPLATES, Template
 from hub.log.handler import handles
-from hub.log.log import agent_name, append, create_stream, load_stream
+from hub.log.log import HUB, agent_name, append, create_stream, load_stream
 from hub.storage.interface import Tx
 
 
@@ -210,6 +211,8 @@ def update_room(tx: Tx, call: Call, request: UpdateRoom) -> Room:
         told = settings.agreement != entered.room.settings.agreement
         members = tuple(m.agent for m in load_members(tx, entered.log)) if told else ()
         append(tx, call, entered.log, RoomChanged(settings=settings, tell=members))
+    if settings.runs != entered.room.settings.runs:
+        append(tx, call, HUB, RunsSwitched(room=request.room, on=settings.runs))
     return snapshot(tx, call, entered.log)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,29 @@ async def test_runs_are_off_until_a_person_with_the_right_switches_them_on(hub: 
         await ada.call(c.StartRun(room="own", language="bash", code="true"))
     with pytest.raises(Forbidden, match="needs a person"):
         await ada.call(UpdateRoom(room="own", runs=True))
+
+
+async def test_who_ran_what_and_who_allowed_it_is_kept_where_no_owner_of_a_room_reaches_it(hub: TestHub) -> None:
+    local, ada = await hub.local(), await coder(hub, "ada")
+    started = await ada.call(c.StartRun(room="lab", language="bash", code="echo secret"))
+    await outcome(ada, started)
+    with pytest.raises(Forbidden, match="scope 'hub:admin'"):
+        await ada.call(c.AuditRuns())
+    await local.call(UpdateRoom(room="lab", topic="no switch"))
+    await local.call(UpdateRoom(room="lab", runs=False))
+    with pytest.raises(rules.RunsOff):
+        await ada.call(c.StartRun(room="lab", language="bash", code="echo refused"))
+    audit = (await local.call(c.AuditRuns())).items
+    sha256 = hashlib.sha256(b"echo secret").hexdigest()
+    assert [(entry.by, entry.room, entry.what, entry.run, entry.code_sha256) for entry in audit] == [
+        ("local", "lab", "switched off", None, None),
+        ("ada", "lab", "run", started.id, sha256),
+        ("local", "lab", "switched on", None, None),
+    ]
+    first = await local.call(c.AuditRuns(limit=1))
+    assert (len(first.items), first.has_more) == (1, True)
+    rest = await local.call(c.AuditRuns(before=first.items[0].number))
+    assert (rest.items, rest.has_more) == (audit[1:], False)
 
 
 async def test_a_run_needs_the_scope_and_membership_and_a_room_not_a_conversation(hub: TestHub) -> None:
