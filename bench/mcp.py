@@ -133,5 +133,6 @@ def first_frame_ms(home: Path, tries: int) -> list[float]:
             took.append((time.perf_counter() - began) * 1000)
             assert "result" in answer, answer
             process.stdin.close()
+            process.stdout.close()
             process.wait(10)
     return sorted(took)
