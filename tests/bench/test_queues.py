@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import uvloop
 
 from bench.__main__ import GATES, page
-from bench.queues import hub_pairs, nats_pairs, redis_pairs
+from bench.queues import Missing, hub_pairs, nats_pairs, nats_server, nats_version, redis_pairs
 from bench.scenarios import ALL
 from bench.servers import hub
 
 
-@pytest.mark.parametrize("peer", [redis_pairs, nats_pairs])
+@pytest.mark.parametrize("peer", [redis_pairs, partial(redis_pairs, count=10), nats_pairs])
 def test_a_peer_hands_its_backlog_to_the_workers(peer: Callable[[float, int], float]) -> None:
     assert peer(0.2, 200) > 0
 
 
-def test_the_hub_hands_its_backlog_to_the_workers() -> None:
+def test_a_nats_server_that_syncs_each_write_hands_its_backlog_to_the_workers() -> None:
+    if nats_version(nats_server()) < (2, 10):
+        with pytest.raises(Missing, match=r"2\.10"):
+            nats_pairs(0.2, 200, durable=True)
+    else:
+        assert nats_pairs(0.2, 200, durable=True) > 0
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_the_hub_hands_its_backlog_to_the_workers(count: int) -> None:
     with hub() as subject:
-        assert uvloop.run(hub_pairs(subject, 0.3, 200)) > 0
+        assert uvloop.run(hub_pairs(subject, 0.3, 200, count)) > 0
 
 
 def test_measuring_some_rows_keeps_the_others_on_the_page() -> None:

@@ -19,6 +19,15 @@ CLOCK: Final = f"{QUEUES}::test_within_a_second_the_clock_returns_lapsed_tasks_a
 IN_LINE: Final = f"{QUEUES}::test_of_many_waiting_claims_each_task_wakes_one_and_none_is_left_waiting"
 HUNG_UP: Final = "tests/server/test_waiting.py::test_a_worker_that_hung_up_while_it_waited_is_handed_nothing"
 OVERTAKEN: Final = f"{QUEUES}::test_a_bulk_task_is_overtaken_only_by_tasks_at_most_600_s_younger"
+DEAD: Final = f"{QUEUES}::test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven"
+KILLS: Final = "tests/faults/test_kill_queues.py::test_kills_lose_no_task_and_accept_no_result_twice"
+EARLY: Final = """\
+        for job in jobs:
+            _answer(job)
+        self._commits.put(lambda: (time.sleep(0.1), commit())[1])
+"""
+HUBS: Final = "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_a_queue_and_each_task_is_done_once"
+GROWTH: Final = "tests/features/queues/test_growth.py::test_a_hundred_thousand_other_tasks_cost_a_claim_no_step_more"
 
 PUSH: Final = "tests/features/queues/test_push.py"
 STRATEGIES: Final = "tests/features/queues/test_strategies.py"
@@ -44,7 +53,8 @@ CLAIMS: Final = [
     Claim(
         "P8",
         "A failed task is tried again until its attempts run out; then it is a dead letter, and can be redriven.",
-        (f"{QUEUES}::test_a_task_out_of_attempts_is_a_dead_letter_until_it_is_redriven",),
+        (DEAD,),
+        Mutant("hub/features/queues/tasks.py", "or self.attempt >= max_attempts", "or False", DEAD),
     ),
     Claim(
         "P8-time",
@@ -73,10 +83,21 @@ CLAIMS: Final = [
         Mutant("hub/features/queues/rules.py", '"bulk": 600_000', '"bulk": 6_000_000', OVERTAKEN),
     ),
     Claim(
+        "P7-growth",
+        "A claim costs the same beside 100,000 tasks that are leased, delayed, blocked, expiring or done as beside ten.",
+        (GROWTH, "tests/features/queues/test_growth.py::test_ready_tasks_come_out_of_their_index_without_sorting"),
+        Mutant(
+            "hub/features/queues/schema.py",
+            "create index lease_until_of on lease (log, until) where until > 0;\n",
+            "",
+            GROWTH,
+        ),
+    ),
+    Claim(
         "P7-groups",
         "Tasks of a group run one at a time in the order they came; a failed one holds its group.",
         (GROUPS, HISTORY),
-        Mutant("hub/features/queues/tasks.py", "and earlier.seq < task.seq))", "and earlier.seq < 0))", GROUPS),
+        Mutant("hub/features/queues/tasks.py", "and seq < :seq limit 1", "and seq < 0 limit 1", GROUPS),
     ),
     Claim(
         "P7-push",
@@ -137,12 +158,14 @@ CLAIMS: Final = [
     Claim(
         "P1-tasks",
         "kill -9 of the hub under load loses no task and accepts no result twice.",
-        ("tests/faults/test_kill_queues.py::test_kills_lose_no_task_and_accept_no_result_twice",),
+        (KILLS,),
+        Mutant("hub/storage/sqlite.py", "        self._commits.put(commit)\n", EARLY, KILLS),
     ),
     Claim(
         "P7-hubs",
         "Several hubs over one PostgreSQL share a queue: a task wakes a worker wherever it waits, and is done once.",
-        ("tests/storage/test_hub_on_postgres.py::test_two_hubs_share_a_queue_and_each_task_is_done_once",),
+        (HUBS,),
+        Mutant("hub/storage/postgres.py", "            self._tell(growth)\n", "", HUBS),
     ),
     Claim(
         "P10-tasks",

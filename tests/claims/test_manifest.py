@@ -72,7 +72,7 @@ def test_a_seeded_fault_turns_the_test_red(claim: Claim, tmp_path: Path) -> None
     text = file.read_text("utf-8")
     assert text.count(mutant.old) == 1, f"the mutant of {claim.id} does not fit {mutant.file} any more"
     file.write_text(text.replace(mutant.old, mutant.new), "utf-8")
-    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "SEEDED_FAULT": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", mutant.test],

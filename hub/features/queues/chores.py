@@ -6,7 +6,8 @@ from typing import LiteralString
 
 from hub.core.call import Call
 from hub.features.queues.contract import TasksForgotten
-from hub.features.queues.tasks import load_queue, unassigned_tasks
+from hub.features.queues.ready import ready_tasks
+from hub.features.queues.tasks import load_queue
 from hub.features.queues.workers import assign_ready, settle_due
 from hub.log.log import append, blank, hold
 from hub.storage.interface import Tx
@@ -24,7 +25,8 @@ def return_due(tx: Tx, call: Call) -> bool:
         "select distinct log from lease where until > 0 and until <= :now"
         " union select distinct log from lease where ready_at > 0 and ready_at <= :now"
         " union select distinct task.log from task left join lease on lease.log = task.log and lease.seq = task.seq"
-        " where state = 'open' and expires_at <= :now and (lease.until is null or lease.until <= :now) order by 1",
+        " where state = 'open' and expires_at <> 4611686018427387904 and expires_at <= :now"
+        " and (lease.until is null or lease.until <= :now) order by 1",
         now=call.now_ms,
     )
     more = False
@@ -40,7 +42,7 @@ def return_due(tx: Tx, call: Call) -> bool:
 def assign_waiting(tx: Tx, call: Call) -> bool:
     """Give what waits in push queues to workers that came back: a breaker half open, a heartbeat."""
     for row in tx.rows("select log from queue where mode = 'push' and open_tasks > 0 and paused = 0 order by log"):
-        if not unassigned_tasks(tx, call, row[0], 1):
+        if not ready_tasks(tx, row[0], 1):
             continue
         hold(tx, row[0])
         queue = load_queue(tx, row[0])

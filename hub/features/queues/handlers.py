@@ -12,35 +12,36 @@ from hub.core.errors import Forbidden, NameTaken
 from hub.core.operation import Done
 from hub.features.queues import contract as c
 from hub.features.queues import rules
+from hub.features.queues.leases import and_reason, delay, end, ends, extend, hand_back, take
+from hub.features.queues.project import done_row, enqueued_row
+from hub.features.queues.ready import close_behind, enter_again, enter_new, next_ready
 from hub.features.queues.tasks import (
     Queue,
-    and_reason,
     assigned_tasks,
-    bury,
     dead_tasks,
-    delay,
     describe,
-    ends,
     find_task,
-    hand_back,
     held,
+    is_first,
+    load_task,
     named,
-    ready_tasks,
-    take,
+    open_tasks,
     usable_queues,
     view,
     view_again,
 )
 from hub.features.queues.workers import (
     assign_ready,
+    capacity,
     describe_worker,
     failed,
     forget_worker,
+    load_of,
     load_worker,
     load_workers,
     need_worker,
     saw,
-    settle_due,
+    settle_before,
     succeeded,
 )
 from hub.kernel.agents.project import need_agent
@@ -166,7 +167,7 @@ def list_workers(tx: Tx, call: Call, request: c.ListWorkers) -> c.Workers:
 @handles(c.ENQUEUE)
 def enqueue_task(tx: Tx, call: Call, request: c.EnqueueTask) -> c.Task:
     queue = named(tx, call, request.queue)
-    rules.may_enqueue(queue.draining, queue.open_tasks, queue.max_open)
+    rules.may_enqueue(queue.draining, open_tasks(tx, queue.log), queue.max_open)
     delay_ms = int(request.delay_s * 1000)
     event = c.TaskEnqueued(
         body=_plain(request.body),
@@ -176,11 +177,15 @@ def enqueue_task(tx: Tx, call: Call, request: c.EnqueueTask) -> c.Task:
         group=request.group,
         key=request.key,
     )
-    seq = append(tx, call, queue.log, event).seq
+    placed = append(tx, call, queue.log, event)
+    row = enqueued_row(placed, event)
     if delay_ms:
-        delay(tx, queue.log, seq, call.now_ms + delay_ms)
-    assign_ready(tx, call, queue)
-    return view_again(tx, call, queue.log, seq)
+        delay(tx, queue.log, row.seq, call.now_ms + delay_ms)
+    elif is_first(tx, queue.log, row):
+        enter_new(tx, queue.log, row)
+    if assign_ready(tx, call, queue):
+        return view_again(tx, call, queue.log, row.seq)
+    return view(tx, call, queue.log, row)
 
 
 @handles(c.TASK)
@@ -207,16 +212,13 @@ def claim_tasks(tx: Tx, call: Call, request: c.ClaimTasks) -> c.Tasks:
     while len(taken) < most:
         left = most - len(taken)
         rows = (
-            assigned_tasks(tx, call, queue.log, call.agent, left)
-            if queue.pushes
-            else ready_tasks(tx, call, queue.log, left)
+            assigned_tasks(tx, call, queue.log, call.agent, left) if queue.pushes else next_ready(tx, queue.log, left)
         )
         if not rows:
             break
         for row in rows:
             if not ends(tx, call, queue, row):
-                take(tx, call, queue.log, row, request.lease_s)
-                taken.append(view_again(tx, call, queue.log, row.seq))
+                taken.append(view(tx, call, queue.log, take(tx, call, queue.log, row, request.lease_s)))
     return c.Tasks(items=tuple(taken))
 
 
@@ -225,7 +227,7 @@ def _assigned_to_me(tx: Tx, call: Call, queue: Queue) -> int:
     call.watch(-call.agent)
     call.stand_in_line(queue.log, call.agent)
     saw(tx, call, queue, need_worker(tx, call, queue))
-    settle_due(tx, call, queue, 100)
+    settle_before(tx, call, queue)
     assign_ready(tx, call, queue)
     return 10
 
@@ -234,12 +236,15 @@ def _room(tx: Tx, call: Call, queue: Queue) -> int:
     """How many more tasks the caller may hold. One without room waits in a line of its own, in nobody's way."""
     call.watch(queue.log)
     call.stand_in_line(queue.log)
-    worker = load_worker(tx, call, queue, call.agent)
-    if worker is None:
+    if not queue.paused:
+        settle_before(tx, call, queue)
+    most = capacity(tx, queue.log, call.agent)
+    if most is None:
         return 10
-    if worker.load >= worker.capacity:
+    load = load_of(tx, call, queue.log, call.agent)
+    if load >= most:
         call.stand_in_line(queue.log, call.agent)
-    return max(0, worker.capacity - worker.load)
+    return max(0, most - load)
 
 
 # --- what a holder does -----------------------------------------------------------------------------------------
@@ -248,12 +253,12 @@ def _room(tx: Tx, call: Call, queue: Queue) -> int:
 @handles(c.ACK)
 def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Task:
     queue, row, lease = held(tx, call, request.task, request.lease_token)
-    bury(tx, queue.log, row.seq)
-    append(tx, call, queue.log, c.TaskDone(task=row.seq, attempt=lease.attempt, result=_plain(request.result)))
+    done = c.TaskDone(task=row.seq, attempt=lease.attempt, result=_plain(request.result))
+    placed = end(tx, call, queue.log, row, done)
     if queue.pushes:
         succeeded(tx, call, queue, lease)
         assign_ready(tx, call, queue)
-    return view_again(tx, call, queue.log, row.seq)
+    return view(tx, call, queue.log, done_row(placed, row, done))
 
 
 @handles(c.NACK)
@@ -262,14 +267,13 @@ def nack_task(tx: Tx, call: Call, request: c.NackTask) -> c.Task:
     reason = request.reason or f"attempt {lease.attempt} failed"
     reasons = and_reason(row.failed_because, reason)
     if lease.attempt >= queue.max_attempts:
-        bury(tx, queue.log, row.seq)
         dead = c.TaskDead(task=row.seq, attempts=lease.attempt, reason=reason, reasons=reasons)
-        append(tx, call, queue.log, dead)
+        end(tx, call, queue.log, row, dead)
     else:
         jitter = rules.backoff_ms(lease.attempt, call.random(8))
         pause_ms = jitter if request.delay_s is None else int(request.delay_s * 1000)
-        ready_at = call.now_ms + pause_ms
-        hand_back(tx, queue.log, row.seq, attempt=lease.attempt, ready_at=ready_at, reasons=reasons)
+        ready_at = call.now_ms + pause_ms if pause_ms else 0
+        hand_back(tx, queue.log, row, attempt=lease.attempt, ready_at=ready_at, reasons=reasons)
         tx.grew(queue.log, load_stream(tx, queue.log).head, b"")
     if queue.pushes:
         failed(tx, call, queue, lease.agent)
@@ -279,23 +283,14 @@ def nack_task(tx: Tx, call: Call, request: c.NackTask) -> c.Task:
 
 @handles(c.EXTEND)
 def extend_task(tx: Tx, call: Call, request: c.ExtendTask) -> c.Task:
-    queue, row, _lease = held(tx, call, request.task, request.lease_token)
-    tx.run(
-        "update lease set until = :until, progress = coalesce(:progress, progress), note = coalesce(:note, note)"
-        " where log = :log and seq = :seq",
-        until=call.now_ms + int(request.lease_s * 1000),
-        progress=request.progress,
-        note=request.note,
-        log=queue.log,
-        seq=row.seq,
-    )
-    return view_again(tx, call, queue.log, row.seq)
+    queue, row, lease = held(tx, call, request.task, request.lease_token)
+    return view(tx, call, queue.log, extend(tx, call, queue.log, row, lease, request))
 
 
 @handles(c.RELEASE)
 def release_task(tx: Tx, call: Call, request: c.ReleaseTask) -> c.Task:
     queue, row, lease = held(tx, call, request.task, request.lease_token)
-    hand_back(tx, queue.log, row.seq, attempt=lease.attempt - 1, ready_at=0, reasons=row.failed_because)
+    hand_back(tx, queue.log, row, attempt=lease.attempt - 1, ready_at=0, reasons=row.failed_because)
     tx.grew(queue.log, load_stream(tx, queue.log).head, b"")
     assign_ready(tx, call, queue)
     return view_again(tx, call, queue.log, row.seq)
@@ -308,8 +303,7 @@ def release_task(tx: Tx, call: Call, request: c.ReleaseTask) -> c.Task:
 def cancel_task(tx: Tx, call: Call, request: c.CancelTask) -> c.Task:
     queue, row = find_task(tx, call, request.task)
     rules.must_be(row.state, "open")
-    bury(tx, queue.log, row.seq)
-    append(tx, call, queue.log, c.TaskCancelled(task=row.seq))
+    end(tx, call, queue.log, row, c.TaskCancelled(task=row.seq))
     assign_ready(tx, call, queue)
     return view_again(tx, call, queue.log, row.seq)
 
@@ -321,8 +315,12 @@ def list_dead(tx: Tx, call: Call, request: c.ListDead) -> c.Tasks:
 
 
 def _revive(tx: Tx, call: Call, queue: Queue, seq: int) -> None:
-    bury(tx, queue.log, seq)
     append(tx, call, queue.log, c.TaskRedriven(task=seq))
+    row = load_task(tx, queue.log, seq)
+    assert row is not None, "it was dead a moment ago"
+    if row.group is not None:
+        close_behind(tx, queue.log, row)
+    enter_again(tx, queue.log, row)
 
 
 @handles(c.REDRIVE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic_core import to_json
 
 from hub.core.event import Placed
@@ -21,6 +23,7 @@ from hub.features.queues.contract import (
     WorkerRemoved,
     WorkerSet,
 )
+from hub.features.queues.tasks import TaskRow, open_tasks
 from hub.log.log import projects
 from hub.storage.interface import Tx
 
@@ -29,21 +32,26 @@ from hub.storage.interface import Tx
 def created(tx: Tx, at: Placed, body: QueueCreated) -> None:
     row = (at.log, body.owner, body.open_to, body.max_attempts, 0, body.mode, body.strategy, body.assign_timeout_ms)
     tx.stage("queue", (*row, body.max_open, 0, 0, body.keep_days))
+    tx.forget(("queue", at.log))
+    tx.remember(("open tasks", at.log), 0)
 
 
 @projects(QueuePaused)
 def paused(tx: Tx, at: Placed, body: QueuePaused) -> None:
     tx.run("update queue set paused = 1 where log = :log", log=at.log)
+    tx.forget(("queue", at.log))
 
 
 @projects(QueueResumed)
 def resumed(tx: Tx, at: Placed, body: QueueResumed) -> None:
     tx.run("update queue set paused = 0, draining = 0 where log = :log", log=at.log)
+    tx.forget(("queue", at.log))
 
 
 @projects(QueueDraining)
 def draining(tx: Tx, at: Placed, body: QueueDraining) -> None:
     tx.run("update queue set draining = 1 where log = :log", log=at.log)
+    tx.forget(("queue", at.log))
 
 
 @projects(WorkerSet)
@@ -56,28 +64,55 @@ def worker_set(tx: Tx, at: Placed, body: WorkerSet) -> None:
         weight=body.weight,
         capacity=body.capacity,
     )
+    tx.forget(("capacities", at.log))
 
 
 @projects(WorkerRemoved)
 def worker_removed(tx: Tx, at: Placed, body: WorkerRemoved) -> None:
     tx.run("delete from worker where log = :log and agent = :agent", log=at.log, agent=body.agent)
+    tx.forget(("capacities", at.log))
 
 
 @projects(TaskEnqueued)
 def enqueued(tx: Tx, at: Placed, body: TaskEnqueued) -> None:
-    ready_at = at.at_ms + body.delay_ms
-    sort_at = rules.sort_key(at.at_ms, body.priority)
-    expires_at = FOREVER if body.ttl_ms is None else at.at_ms + body.ttl_ms
-    text = to_json(body.body).decode()
-    row = (at.log, at.seq, at.actor, text, body.priority, sort_at, ready_at, expires_at, "open", None, None, 0, None)
-    tx.stage("task", (*row, body.group, body.key, None, None, None))
+    row = enqueued_row(at, body)
+    sent = (at.log, at.seq, at.actor, row.body, row.priority, row.sort_at, at.at_ms + body.delay_ms, row.expires_at)
+    tx.stage("task", (*sent, "open", None, None, 0, None, row.group, row.sticky, None, None, None))
     _count(tx, at.log, 1)
+
+
+def enqueued_row(at: Placed, body: TaskEnqueued) -> TaskRow:
+    """The task that the event makes."""
+    return TaskRow(
+        seq=at.seq,
+        sort_at=rules.sort_key(at.at_ms, body.priority),
+        body=to_json(body.body).decode(),
+        priority=body.priority,
+        state="open",
+        result=None,
+        reason=None,
+        attempts=0,
+        expires_at=FOREVER if body.ttl_ms is None else at.at_ms + body.ttl_ms,
+        reasons=(),
+        group=body.group,
+        sticky=body.key,
+        worker=None,
+        lease=None,
+    )
 
 
 @projects(TaskDone)
 def done(tx: Tx, at: Placed, body: TaskDone) -> None:
     result = to_json(body.result).decode()
     _end(tx, at, body.task, "done", result=result, attempts=body.attempt, worker=at.actor)
+
+
+def done_row(at: Placed, row: TaskRow, body: TaskDone) -> TaskRow:
+    """The task after the event."""
+    result = to_json(body.result).decode()
+    return replace(
+        row, state="done", result=result, attempts=body.attempt, worker=at.actor, reason=None, reasons=(), lease=None
+    )
 
 
 @projects(TaskDead)
@@ -107,7 +142,10 @@ def redriven(tx: Tx, at: Placed, body: TaskRedriven) -> None:
 
 
 def _count(tx: Tx, log: int, more: int) -> None:
-    tx.run("update queue set open_tasks = open_tasks + :more where log = :log", more=more, log=log)
+    """Absolute, so that a batch of tasks is one statement; the newest number is in memory."""
+    count = open_tasks(tx, log) + more
+    tx.remember(("open tasks", log), count)
+    tx.defer(("open tasks", log), "update queue set open_tasks = :count where log = :log", count=count, log=log)
 
 
 @projects(TasksForgotten)
@@ -128,7 +166,8 @@ def _end(
     reasons: str | None = None,
     worker: int | None = None,
 ) -> None:
-    tx.run(
+    tx.defer(
+        ("task", at.log, seq),
         "update task set state = :state, result = :result, reason = :reason, reasons = :reasons,"
         " attempts = :attempts, worker = :worker, ended_at = :at, ended_seq = :ended_seq"
         " where log = :log and seq = :seq",

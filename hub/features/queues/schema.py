@@ -1,4 +1,4 @@
-"""Tables of queues. `lease` and `workload` are operational: claims, extensions and assignments are not events."""
+"""Tables of queues. `lease`, `ready` and `workload` are operational: claims, extensions, assignments are no events."""
 
 from hub.storage.interface import Migration
 
@@ -70,6 +70,31 @@ alter table queue add column keep_days {int};
 alter table task add column ended_at {int};
 alter table task add column ended_seq {int};
 create index task_ended on task (log, ended_at) where ended_at is not null;
+""",
+    ),
+    Migration(
+        "queues-0005",
+        """
+create table ready (
+  log {int} not null, sort_at {int} not null, seq {int} not null, primary key (log, sort_at, seq)
+){without_rowid};
+insert into ready (log, sort_at, seq)
+select task.log, task.sort_at, task.seq from task
+left join lease on lease.log = task.log and lease.seq = task.seq
+where task.state = 'open' and (lease.token is null or (lease.until = 0 and lease.ready_at = 0))
+and (task.grp is null or not exists (select 1 from task older where older.log = task.log and older.state = 'open'
+and older.grp = task.grp and older.seq < task.seq));
+drop index task_order;
+drop index task_expiry;
+drop index lease_until;
+drop index lease_ready;
+create index task_dead on task (log, seq) where state = 'dead';
+create index task_expiry on task (expires_at) where state = 'open' and expires_at <> 4611686018427387904;
+create index lease_until on lease (until) where until > 0;
+create index lease_ready on lease (ready_at) where ready_at > 0;
+create index task_expiry_of on task (log, expires_at) where state = 'open' and expires_at <> 4611686018427387904;
+create index lease_until_of on lease (log, until) where until > 0;
+create index lease_ready_of on lease (log, ready_at) where ready_at > 0;
 """,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Queues and tasks as values: loading them, what is ready, and every change of the `lease` table."""
+"""Queues and tasks as values: loading them, and how callers see them. What changes them is in `leases` and `ready`."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from hub.core.names import make_id, split_id
 from hub.core.times import rfc3339
 from hub.features.queues import contract as c
 from hub.features.queues import rules
-from hub.log.log import agent_name, append, find_stream, load_stream
+from hub.log.log import agent_name, find_stream, load_stream
 from hub.storage.interface import Row, Tx
 
-MOST_REASONS: Final = 100
+KEPT_BODY: Final = 1024  # characters of a body that may stay in memory beside its task
 _QUEUE: Final[LiteralString] = (
-    "select log, owner, open_to, max_attempts, paused, mode, strategy, assign_timeout_ms, max_open, draining, open_tasks,"
-    " keep_days"
+    "select log, owner, open_to, max_attempts, paused, mode, strategy, assign_timeout_ms, max_open, draining, keep_days"
     " from queue "
 )
+COLUMNS: Final[LiteralString] = (
+    "task.seq, task.sort_at, case when length(body) <= 1024 then body end, priority, state, result, reason, attempts,"
+    " expires_at, task.reasons, grp, sticky, worker, lease.token, lease.agent, lease.attempt, lease.until,"
+    " lease.handed_at, lease.reasons, lease.progress, lease.note"
+)
 _TASK: Final[LiteralString] = (
-    "select task.seq, body, priority, state, result, reason, attempts, expires_at, task.reasons, grp, sticky, worker,"
-    " lease.token, lease.agent, lease.attempt, lease.until, lease.handed_at, lease.reasons, lease.progress, lease.note"
-    " from task left join lease on lease.log = task.log and lease.seq = task.seq where task.log = :log"
+    "select " + COLUMNS + " from task left join lease on lease.log = task.log and lease.seq = task.seq"
+    " where task.log = :log"
 )
-# Of a group only the oldest open task is ever ready.
-_READY: Final[LiteralString] = (
-    " and state = 'open' and task.ready_at <= :now"
-    " and (lease.token is null or ((lease.token = '' or lease.until <= :now) and lease.ready_at <= :now))"
-    " and (grp is null or not exists (select 1 from task earlier where earlier.log = task.log"
-    " and earlier.state = 'open' and earlier.grp = task.grp and earlier.seq < task.seq))"
+DUE: Final[LiteralString] = (
+    "select seq from lease where until > 0 and until <= :now and log = :log"
+    " union select seq from lease where ready_at > 0 and ready_at <= :now and log = :log"
+    " union select task.seq from task left join lease on lease.log = task.log and lease.seq = task.seq"
+    " where state = 'open' and expires_at <> 4611686018427387904 and expires_at <= :now and task.log = :log"
+    " and (lease.until is null or lease.until <= :now)"
 )
-_UNASSIGNED: Final[LiteralString] = " and (lease.token is null or lease.until = 0)"  # what was lapsing is settled first
-_IN_ORDER: Final[LiteralString] = " order by sort_at, task.seq limit :limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ class Queue:
     assign_timeout_ms: int
     max_open: int
     draining: bool
-    open_tasks: int
     keep_days: int | None
 
     @property
@@ -59,10 +59,11 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task with its newest hand-out, if there was one."""
+    """A task with its newest hand-out, if there was one. A long `body` is None: `view` reads it when it is needed."""
 
     seq: int
-    body: str
+    sort_at: int
+    body: str | None
     priority: c.Priority
     state: c.State
     result: str | None
@@ -87,10 +88,29 @@ class TaskRow:
             return self.lease.reasons if self.lease is not None else ()
         return self.reasons
 
+    def over(self, max_attempts: int, now_ms: int) -> bool:
+        """Whether nobody may have the task any more: its time or its attempts have run out."""
+        return self.expires_at <= now_ms or self.attempt >= max_attempts
+
 
 def load_queue(tx: Tx, log: int) -> Queue | None:
-    row = tx.row(_QUEUE + "where log = :log", log=log)
-    return None if row is None else _queue(row)
+    """The queue, from memory where this process is the only writer; its projections forget it when it changes."""
+
+    def load() -> Queue | None:
+        row = tx.row(_QUEUE + "where log = :log", log=log)
+        return None if row is None else _queue(row)
+
+    return tx.memo(("queue", log), load)
+
+
+def open_tasks(tx: Tx, log: int) -> int:
+    """How many tasks of the queue are not finished."""
+
+    def load() -> int:
+        row = tx.row("select open_tasks from queue where log = :log", log=log)
+        return 0 if row is None else int(row[0])
+
+    return tx.memo(("open tasks", log), load)
 
 
 def usable_queues(tx: Tx, call: Call) -> list[Queue]:
@@ -113,8 +133,7 @@ def _queue(row: Row) -> Queue:
         assign_timeout_ms=row[7],
         max_open=row[8],
         draining=bool(row[9]),
-        open_tasks=row[10],
-        keep_days=row[11],
+        keep_days=row[10],
     )
 
 
@@ -135,7 +154,7 @@ def named(tx: Tx, call: Call, name: str) -> Queue:
 
 def load_task(tx: Tx, log: int, seq: int) -> TaskRow | None:
     row = tx.row(_TASK + " and task.seq = :seq", log=log, seq=seq)
-    return None if row is None else _task(row)
+    return None if row is None else task_row(row)
 
 
 def find_task(tx: Tx, call: Call, task: str) -> tuple[Queue, TaskRow]:
@@ -143,33 +162,42 @@ def find_task(tx: Tx, call: Call, task: str) -> tuple[Queue, TaskRow]:
     log, seq = split_id("t", task, rules.TaskNotFound)
     queue, found = _open(tx, call, log), load_task(tx, log, seq)
     if found is None or queue is None:
-        raise rules.TaskNotFound(f"task {task!r} not found; ids come from results of enqueue and claim")
+        raise _no_task(task)
     return queue, found
 
 
 def held(tx: Tx, call: Call, task: str, token: str) -> tuple[Queue, TaskRow, rules.Lease]:
-    """A task the caller holds with this token; raises LeaseLost."""
-    queue, row = find_task(tx, call, task)
+    """A task the caller holds with this token; raises LeaseLost. What was handed out a moment ago is in memory."""
+    log, seq = split_id("t", task, rules.TaskNotFound)
+    queue, row = _open(tx, call, log), tx.memo(("task", log, seq), lambda: load_task(tx, log, seq))
+    if row is None or queue is None:
+        raise _no_task(task)
     return queue, row, rules.must_hold(row.state, row.lease, token, call.agent, call.now_ms)
 
 
-def _task(row: Row) -> TaskRow:
+def _no_task(task: str) -> rules.TaskNotFound:
+    return rules.TaskNotFound(f"task {task!r} not found; ids come from results of enqueue and claim")
+
+
+def task_row(row: Row) -> TaskRow:
+    """A row of `COLUMNS` as a value."""
     lease = None
-    if row[12] is not None:
-        lease = rules.Lease(row[12], row[13], row[14], row[15], row[16] or 0, _texts(row[17]), row[18], row[19])
+    if row[13] is not None:
+        lease = rules.Lease(row[13], row[14], row[15], row[16], row[17] or 0, _texts(row[18]), row[19], row[20])
     return TaskRow(
         seq=row[0],
-        body=row[1],
-        priority=row[2],
-        state=row[3],
-        result=row[4],
-        reason=row[5],
-        attempts=row[6],
-        expires_at=row[7],
-        reasons=_texts(row[8]),
-        group=row[9],
-        sticky=row[10],
-        worker=row[11],
+        sort_at=row[1],
+        body=row[2],
+        priority=row[3],
+        state=row[4],
+        result=row[5],
+        reason=row[6],
+        attempts=row[7],
+        expires_at=row[8],
+        reasons=_texts(row[9]),
+        group=row[10],
+        sticky=row[11],
+        worker=row[12],
         lease=lease,
     )
 
@@ -178,30 +206,19 @@ def _texts(kept: str | None) -> tuple[str, ...]:
     return () if kept is None else tuple(orjson.loads(kept))
 
 
-def ready_tasks(tx: Tx, call: Call, log: int, limit: int) -> list[TaskRow]:
-    """What may be handed out now, next one first."""
-    return _list(tx, _TASK + _READY + _IN_ORDER, log=log, now=call.now_ms, limit=limit)
-
-
-def unassigned_tasks(tx: Tx, call: Call, log: int, limit: int) -> list[TaskRow]:
-    """What is ready in a push queue and assigned to nobody."""
-    return _list(tx, _TASK + _READY + _UNASSIGNED + _IN_ORDER, log=log, now=call.now_ms, limit=limit)
-
-
 def assigned_tasks(tx: Tx, call: Call, log: int, agent: int, limit: int) -> list[TaskRow]:
     """What is assigned to this worker and not started."""
-    mine: LiteralString = " and state = 'open' and lease.token = '' and lease.agent = :agent and lease.until > :now"
-    return _list(tx, _TASK + mine + _IN_ORDER, log=log, agent=agent, now=call.now_ms, limit=limit)
+    mine: LiteralString = (
+        " and state = 'open' and lease.token = '' and lease.agent = :agent and lease.until > :now"
+        " order by task.sort_at, task.seq limit :limit"
+    )
+    return _list(tx, _TASK + mine, log=log, agent=agent, now=call.now_ms, limit=limit)
 
 
 def due_tasks(tx: Tx, call: Call, log: int, limit: int) -> list[TaskRow]:
     """What time has changed: a lease, an assignment, a pause or the task's own time is over."""
-    due: LiteralString = (
-        " and state = 'open' and ((lease.until > 0 and lease.until <= :now)"
-        " or (lease.ready_at > 0 and lease.ready_at <= :now)"
-        " or (expires_at <= :now and (lease.until is null or lease.until <= :now))) order by task.seq limit :limit"
-    )
-    return _list(tx, _TASK + due, log=log, now=call.now_ms, limit=limit)
+    due = _TASK + " and task.seq in (" + DUE + " order by 1 limit :limit) order by task.seq"
+    return _list(tx, due, log=log, now=call.now_ms, limit=limit)
 
 
 def dead_tasks(tx: Tx, log: int, limit: int) -> list[TaskRow]:
@@ -209,7 +226,7 @@ def dead_tasks(tx: Tx, log: int, limit: int) -> list[TaskRow]:
 
 
 def _list(tx: Tx, sql: LiteralString, **params: Any) -> list[TaskRow]:
-    return [_task(row) for row in tx.rows(sql, **params)]
+    return [task_row(row) for row in tx.rows(sql, **params)]
 
 
 def view(tx: Tx, call: Call, log: int, row: TaskRow) -> c.Task:
@@ -218,10 +235,11 @@ def view(tx: Tx, call: Call, log: int, row: TaskRow) -> c.Task:
     holds = lease is not None and lease.holds(call.now_ms)
     busy = lease is not None and call.now_ms < lease.until_ms
     worker = lease.agent if lease is not None and busy else row.worker
-    return c.Task(
+    return c.Task.trusted(
+        deduplicated=False,
         id=make_id("t", log, row.seq),
         queue=load_stream(tx, log).name,
-        body=orjson.loads(row.body),
+        body=orjson.loads(_body(tx, log, row.seq) if row.body is None else row.body),
         priority=row.priority,
         state=row.state,
         attempt=row.attempt if row.state == "open" else row.attempts,
@@ -235,6 +253,12 @@ def view(tx: Tx, call: Call, log: int, row: TaskRow) -> c.Task:
         progress=lease.progress if lease is not None and holds else None,
         note=lease.note if lease is not None and holds else None,
     )
+
+
+def _body(tx: Tx, log: int, seq: int) -> str:
+    row = tx.row("select body from task where log = :log and seq = :seq", log=log, seq=seq)
+    assert row is not None, "the body of a task that is there"
+    return str(row[0])
 
 
 def view_again(tx: Tx, call: Call, log: int, seq: int) -> c.Task:
@@ -258,110 +282,34 @@ def describe(tx: Tx, call: Call, queue: Queue) -> c.QueueInfo:
         keep_days=queue.keep_days,
         paused=queue.paused,
         draining=queue.draining,
-        ready=len(ready_tasks(tx, call, queue.log, 100)),
+        ready=_count_ready(tx, call, queue),
         leased=0 if leased is None else leased[0],
-        open=queue.open_tasks,
+        open=open_tasks(tx, queue.log),
         dead=len(dead_tasks(tx, queue.log, 100)),
     )
 
 
-# --- the lease of a task ----------------------------------------------------------------------------------------
-
-
-def take(tx: Tx, call: Call, log: int, row: TaskRow, lease_s: float) -> None:
-    """Hand the task to the caller."""
-    tx.run(
-        "insert into lease (log, seq, token, agent, attempt, until, ready_at, reasons, handed_at)"
-        " values (:log, :seq, :token, :agent, :attempt, :until, 0, :reasons, :now)"
-        " on conflict (log, seq) do update set token = excluded.token, agent = excluded.agent,"
-        " attempt = excluded.attempt, until = excluded.until, ready_at = 0, reasons = excluded.reasons,"
-        " handed_at = excluded.handed_at, progress = null, note = null",
-        log=log,
-        seq=row.seq,
-        token=call.random(16).hex(),
-        agent=call.agent,
-        attempt=row.attempt + 1,
-        until=call.now_ms + int(lease_s * 1000),
-        reasons=_kept(so_far(tx, call, row)),
+def _count_ready(tx: Tx, call: Call, queue: Queue) -> int:
+    """What can be started now, exact to 100: what is ready or assigned, and what time has just made so."""
+    row = tx.row(
+        "select count(*) from (select 1 from ready join task on task.log = ready.log and task.seq = ready.seq"
+        " where ready.log = :log and expires_at > :now"
+        " union all select 1 from lease where log = :log and token = '' and until > :now limit 100) as found",
+        log=queue.log,
         now=call.now_ms,
     )
+    due = [one for one in due_tasks(tx, call, queue.log, 100) if not one.over(queue.max_attempts, call.now_ms)]
+    return min(100, (0 if row is None else row[0]) + sum(is_first(tx, queue.log, one) for one in due))
 
 
-def assign(tx: Tx, call: Call, queue: Queue, row: TaskRow, agent: int) -> None:
-    """Reserve the task for a worker, who has to start it in time."""
-    tx.run(
-        "insert into lease (log, seq, token, agent, attempt, until, ready_at, reasons)"
-        " values (:log, :seq, '', :agent, :attempt, :until, 0, :reasons)"
-        " on conflict (log, seq) do update set token = '', agent = excluded.agent, until = excluded.until,"
-        " ready_at = 0, reasons = excluded.reasons",
-        log=queue.log,
+def is_first(tx: Tx, log: int, row: TaskRow) -> bool:
+    """Whether no older task of its group is open. Of a group only the oldest open task is handed out."""
+    if row.group is None:
+        return True
+    older = tx.row(
+        "select 1 from task where log = :log and grp = :grp and state = 'open' and seq < :seq limit 1",
+        log=log,
+        grp=row.group,
         seq=row.seq,
-        agent=agent,
-        attempt=row.attempt,
-        until=call.now_ms + queue.assign_timeout_ms,
-        reasons=_kept(row.failed_because),
     )
-    tx.wake(-agent)
-
-
-def delay(tx: Tx, log: int, seq: int, ready_at: int) -> None:
-    """A hand-out to nobody, so that the clock finds a new task when its time comes."""
-    tx.run(
-        "insert into lease (log, seq, token, agent, attempt, until, ready_at)"
-        " values (:log, :seq, '', 0, 0, 0, :ready_at)",
-        log=log,
-        seq=seq,
-        ready_at=ready_at,
-    )
-
-
-def hand_back(tx: Tx, log: int, seq: int, *, attempt: int, ready_at: int, reasons: tuple[str, ...]) -> None:
-    """Nobody has the task any more. `agent` stays: who had it last."""
-    tx.run(
-        "update lease set token = '', until = 0, attempt = :attempt, ready_at = :ready_at, reasons = :reasons"
-        " where log = :log and seq = :seq",
-        attempt=attempt,
-        ready_at=ready_at,
-        reasons=_kept(reasons),
-        log=log,
-        seq=seq,
-    )
-
-
-def bury(tx: Tx, log: int, seq: int) -> None:
-    """Forget the lease of a task that is over."""
-    tx.run("delete from lease where log = :log and seq = :seq", log=log, seq=seq)
-
-
-def ends(tx: Tx, call: Call, queue: Queue, row: TaskRow) -> bool:
-    """Whether the task's time or attempts are over; it is a dead letter then."""
-    reasons = so_far(tx, call, row)
-    if row.expires_at <= call.now_ms:
-        reason = "its ttl_s ran out before anybody finished it"
-    elif row.attempt >= queue.max_attempts:
-        reason = reasons[-1] if reasons else f"all {row.attempt} attempts failed"
-    else:
-        return False
-    bury(tx, queue.log, row.seq)
-    append(tx, call, queue.log, c.TaskDead(task=row.seq, attempts=row.attempt, reason=reason, reasons=reasons), actor=0)
-    return True
-
-
-def so_far(tx: Tx, call: Call, row: TaskRow) -> tuple[str, ...]:
-    """The reasons, with that of a lease or assignment that is over."""
-    lease = row.lease
-    if lease is None or not 0 < lease.until_ms <= call.now_ms:
-        return row.failed_because
-    worker = agent_name(tx, lease.agent)
-    if lease.token:
-        return and_reason(row.failed_because, f"the lease of attempt {lease.attempt} ran out ({worker})")
-    return and_reason(row.failed_because, f"{worker} did not start it in time")
-
-
-def and_reason(reasons: tuple[str, ...], reason: str) -> tuple[str, ...]:
-    """The newest reasons, this one last."""
-    return (*reasons, reason)[-MOST_REASONS:]
-
-
-def _kept(reasons: tuple[str, ...]) -> str | None:
-    return orjson.dumps(reasons).decode() if reasons else None
+    return older is None

@@ -10,17 +10,10 @@ from hub.core.call import Call
 from hub.core.names import make_id
 from hub.features.queues import contract as c
 from hub.features.queues import rules
+from hub.features.queues.leases import assign, ends, hand_back, so_far
+from hub.features.queues.ready import ready_tasks
 from hub.features.queues.strategies import CLOSED, Breaker, Worker, choose, given
-from hub.features.queues.tasks import (
-    Queue,
-    TaskRow,
-    assign,
-    due_tasks,
-    ends,
-    hand_back,
-    so_far,
-    unassigned_tasks,
-)
+from hub.features.queues.tasks import DUE, Queue, TaskRow, due_tasks, load_task
 from hub.log.log import agent_name, load_stream
 from hub.storage.interface import Tx
 
@@ -59,6 +52,26 @@ def load_workers(tx: Tx, call: Call, log: int) -> list[Worker]:
 def load_worker(tx: Tx, call: Call, queue: Queue, agent: int) -> Worker | None:
     """The worker, or None for an agent that is not registered."""
     return next((worker for worker in load_workers(tx, call, queue.log) if worker.agent == agent), None)
+
+
+def capacity(tx: Tx, log: int, agent: int) -> int | None:
+    """How many tasks the agent may hold; None when it is not registered."""
+
+    def load() -> dict[int, int]:
+        return {row[0]: row[1] for row in tx.rows("select agent, capacity from worker where log = :log", log=log)}
+
+    return tx.memo(("capacities", log), load).get(agent)
+
+
+def load_of(tx: Tx, call: Call, log: int, agent: int) -> int:
+    """How many tasks the agent has now."""
+    row = tx.row(
+        "select count(*) from lease where log = :log and agent = :agent and until > :now",
+        log=log,
+        agent=agent,
+        now=call.now_ms,
+    )
+    return 0 if row is None else int(row[0])
 
 
 def need_worker(tx: Tx, call: Call, queue: Queue) -> Worker:
@@ -110,12 +123,15 @@ def saw(tx: Tx, call: Call, queue: Queue, worker: Worker) -> None:
 def forget_worker(tx: Tx, call: Call, queue: Queue, agent: int) -> None:
     """Take back what the worker has not started, and its history."""
     tx.run("delete from workload where log = :log and agent = :agent", log=queue.log, agent=agent)
-    tx.run(
-        "update lease set until = 0 where log = :log and agent = :agent and token = '' and until > :now",
+    rows = tx.rows(
+        "select seq from lease where log = :log and agent = :agent and token = '' and until > :now order by seq",
         log=queue.log,
         agent=agent,
         now=call.now_ms,
     )
+    for one in rows:
+        if (row := load_task(tx, queue.log, one[0])) is not None:
+            hand_back(tx, queue.log, row, attempt=row.attempt, ready_at=0, reasons=row.failed_because)
 
 
 def succeeded(tx: Tx, call: Call, queue: Queue, lease: rules.Lease) -> None:
@@ -141,7 +157,7 @@ def assign_ready(tx: Tx, call: Call, queue: Queue) -> int:
     if not room:
         return 0
     count = 0
-    for row in unassigned_tasks(tx, call, queue.log, _LOOK_AHEAD if queue.strategy == "sticky" else room):
+    for row in ready_tasks(tx, queue.log, _LOOK_AHEAD if queue.strategy == "sticky" else room):
         chosen = _choose(call, queue, row, workers)
         if chosen is None:
             continue
@@ -163,14 +179,23 @@ def _choose(call: Call, queue: Queue, row: TaskRow, workers: Sequence[Worker]) -
 
 
 def settle_due(tx: Tx, call: Call, queue: Queue, limit: int) -> int:
-    """What became due in a queue: dead letters are buried, the rest goes to whoever waits. How many tasks that were."""
+    """What became due in a queue: dead letters are buried, the rest is ready. How many tasks that were."""
     rows = due_tasks(tx, call, queue.log, limit)
     for row in rows:
         lease = row.lease
         if lease is not None and queue.pushes and 0 < lease.until_ms <= call.now_ms:
             failed(tx, call, queue, lease.agent)
         if not ends(tx, call, queue, row):
-            hand_back(tx, queue.log, row.seq, attempt=row.attempt, ready_at=0, reasons=so_far(tx, call, row))
+            hand_back(tx, queue.log, row, attempt=row.attempt, ready_at=0, reasons=so_far(tx, call, row))
     if rows:
         tx.grew(queue.log, load_stream(tx, queue.log).head, b"")
     return len(rows)
+
+
+def settle_before(tx: Tx, call: Call, queue: Queue) -> None:
+    """What time has changed, before anything is handed out; a look at two indexes when that is nothing.
+
+    At most 100: when more is due at one moment, the clockwork goes on with the rest.
+    """
+    if tx.peek(DUE + " limit 1", log=queue.log, now=call.now_ms) is not None:
+        settle_due(tx, call, queue, 100)

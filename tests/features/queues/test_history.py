@@ -49,6 +49,10 @@ class ModelTask:
     def held(self, now: int) -> bool:
         return self.state == "open" and self.holder is not None and now < self.until
 
+    def over(self, now: int) -> bool:
+        """Whether nobody may have it any more, though it was not buried yet."""
+        return self.expires_at <= now or self.attempt >= MAX_ATTEMPTS
+
 
 @dataclass
 class Model:
@@ -67,27 +71,26 @@ class Model:
             if task.state == "open"
             and not task.held(now)
             and task.ready_at <= now
+            and not task.over(now)
             and (task.group is None or heads[task.group] == task.seq)
         ]
         return [name for _, _, name in sorted(fitting)]
 
-    def bury(self, name: str, now: int) -> bool:
-        """Whether the task is over instead of handed out."""
-        task = self.tasks[name]
-        if task.expires_at <= now or task.attempt >= MAX_ATTEMPTS:
-            task.state = "dead"
-        return task.state == "dead"
+    def settle(self, now: int) -> None:
+        """What time has ended is dead."""
+        for task in self.tasks.values():
+            if task.state == "open" and not task.held(now) and task.over(now):
+                task.state = "dead"
 
     def claim(self, most: int, now: int) -> list[str]:
-        """The tasks that must be handed out now."""
+        """The tasks that must be handed out now. What time has ended is settled first."""
+        if self.paused:
+            return []
+        self.settle(now)
         taken: list[str] = []
-        while len(taken) < most and not self.paused:
-            names = [name for name in self.ready(now) if name not in taken][: most - len(taken)]
-            if not names:
-                break
-            taken += [name for name in names if not self.bury(name, now)]
-            for name in taken:  # held from here on, so that its group stays closed
-                self.tasks[name].holder, self.tasks[name].until = 0, now + 1
+        while len(taken) < most and (names := self.ready(now)):
+            taken.append(names[0])
+            self.tasks[names[0]].holder, self.tasks[names[0]].until = 0, now + 1  # from here on its group is closed
         return taken
 
 
@@ -135,10 +138,7 @@ class QueueHistory(RuleBasedStateMachine):
         assert queue is not None
         settle_due(self.hub.tx, self.hub.call(0), queue, 100)
         self.hub.tx.keep()
-        for name, task in self.model.tasks.items():
-            over = task.state == "open" and not task.held(self.now)
-            if over and (task.expires_at <= self.now or task.holder is not None):
-                self.model.bury(name, self.now)
+        self.model.settle(self.now)
 
     @rule(target=leases, by=worker, most=st.sampled_from([1, 1, 2, 5]), lease_s=st.sampled_from([5, 10]))
     def claim(self, by: int, most: int, lease_s: int) -> Any:
@@ -228,6 +228,7 @@ class QueueHistory(RuleBasedStateMachine):
         assert counted.ready == len(self.model.ready(self.now))
 
 
+@pytest.mark.timeout(600)  # under a minute of work, on a machine that others use too
 def test_every_history_agrees_with_the_model() -> None:
     run_state_machine_as_test(
         QueueHistory,
@@ -351,6 +352,7 @@ class PushHistory(RuleBasedStateMachine):
         raise AssertionError(f"lost: {set(self.sent) - self.done}")
 
 
+@pytest.mark.timeout(600)
 def test_no_history_of_a_push_queue_loses_a_task_or_overloads_a_worker() -> None:
     run_state_machine_as_test(
         PushHistory,
