@@ -40,6 +40,8 @@ GROUPS: Final = (
     "tests/features/queues/test_pull.py::test_tasks_of_a_group_run_one_at_a_time_in_order_and_others_pass_them"
 )
 FAILOVER: Final = f"{PUSH}::test_a_dead_workers_task_runs_elsewhere_within_its_lease_and_a_second"
+WOKEN: Final = f"{PUSH}::test_an_assignment_wakes_the_claim_of_its_worker_and_nobody_elses"
+TOLD: Final = f"{PUSH}::test_a_model_that_waits_for_mail_is_told_once_that_tasks_are_its_own"
 BREAKER: Final = f"{PUSH}::test_a_breaker_opens_after_three_failures_probes_once_and_closes"
 WEIGHTED: Final = f"{STRATEGIES}::test_weighted_shares_are_within_five_percent_over_ten_thousand_assignments"
 
@@ -108,6 +110,12 @@ CLAIMS: Final = [
             f"{PUSH}::test_a_task_is_assigned_at_once_and_only_its_worker_can_claim_it",
         ),
         Mutant("hub/features/queues/workers.py", "if worker.agent != last]", "if worker.agent == last]", FAILOVER),
+    ),
+    Claim(
+        "P7-told",
+        "A worker is told of its assignment: its waiting claim wakes, and an agent with a model gets a notice.",
+        (WOKEN, TOLD, f"{PUSH}::test_a_model_is_told_of_what_its_own_finish_brings_and_not_of_what_its_claim_does"),
+        Mutant("hub/features/queues/leases.py", "    tx.wake(-agent)\n", "", WOKEN),
     ),
     Claim(
         "P7-breaker",

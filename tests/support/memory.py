@@ -25,6 +25,9 @@ class MemoryHub:
         connection.row_factory = sqlite3.Row
         apply_migrations(connection, features.migrations(), DIALECT)
         connection.execute("begin")
+        for agent, kind in ((1, "human"), (2, "script"), (3, "code"), (4, "script")):
+            fields = (agent, f"agent-{agent}", kind)
+            connection.execute("insert into agent values (1, ?, ?, ?, 1, '', '[]', 0, null)", fields)
         self.tx = _WriteTx(connection, _Memo())
         self.now_ms = 1_800_000_000_000
         self._connection = connection

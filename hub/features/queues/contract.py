@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from hub.core.event import EventBody
-from hub.core.names import AgentName, NewName, QueueName
+from hub.core.names import AgentName, NewName, QueueName, make_id
 from hub.core.operation import AnyOperation, Done, Operation, Request, Result
 
 Priority = Literal["critical", "high", "normal", "low", "bulk"]
@@ -334,6 +334,28 @@ class TaskEnqueued(EventBody):
 
     def blank(self) -> bytes:
         return self.model_copy(update={"body": None}).model_dump_json().encode()
+
+
+class TaskAssigned(EventBody):
+    """A push queue chose this worker and tells it. Others wait in `claim`; an agent with a model may be elsewhere."""
+
+    type: ClassVar[str] = "task.assigned"
+    task: int
+    agent: int
+    queue: str
+    within_s: float
+
+    def blank(self) -> bytes:
+        return self.model_dump_json().encode()
+
+    def concerns(self) -> tuple[int, ...]:
+        return (self.agent,)
+
+    def subject(self, log: int, seq: int) -> str:
+        return make_id("t", log, self.task)
+
+    def notice(self) -> str:
+        return f"a task of queue {self.queue} is assigned to you; claim it within {self.within_s:g} s or it moves on"
 
 
 class TaskDone(EventBody):

@@ -228,7 +228,7 @@ def _assigned_to_me(tx: Tx, call: Call, queue: Queue) -> int:
     call.stand_in_line(queue.log, call.agent)
     saw(tx, call, queue, need_worker(tx, call, queue))
     settle_before(tx, call, queue)
-    assign_ready(tx, call, queue)
+    assign_ready(tx, call, queue, asking=call.agent)
     return 10
 
 

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Final
 
 from hub.core.call import Call
-from hub.core.names import make_id
+from hub.core.names import MODEL_KINDS, make_id
 from hub.features.queues import contract as c
 from hub.features.queues import rules
 from hub.features.queues.leases import assign, ends, hand_back, so_far
 from hub.features.queues.ready import ready_tasks
 from hub.features.queues.strategies import CLOSED, Breaker, Worker, choose, given
-from hub.features.queues.tasks import DUE, Queue, TaskRow, due_tasks, load_task
-from hub.log.log import agent_name, load_stream
+from hub.features.queues.tasks import DUE, Queue, TaskRow, assigned_tasks, due_tasks, load_task
+from hub.kernel.agents.project import load_agent
+from hub.log.log import agent_name, append, load_stream
 from hub.storage.interface import Tx
 
 ALIVE_MS: Final = 60_000  # longer than a claim waits: a worker in line at another hub lives
@@ -148,8 +149,11 @@ def failed(tx: Tx, call: Call, queue: Queue, agent: int) -> None:
         _save(tx, queue.log, replace(worker, breaker=worker.breaker.failed(call.now_ms)))
 
 
-def assign_ready(tx: Tx, call: Call, queue: Queue) -> int:
-    """Give unassigned tasks of a push queue to workers that have room; how many were given."""
+def assign_ready(tx: Tx, call: Call, queue: Queue, *, asking: int = 0) -> int:
+    """Give unassigned tasks of a push queue to workers that have room; how many were given.
+
+    `asking` is a worker that looks for them in the same transaction, so it is not told.
+    """
     if not queue.pushes or queue.paused:
         return 0
     workers = load_workers(tx, call, queue.log)
@@ -161,12 +165,22 @@ def assign_ready(tx: Tx, call: Call, queue: Queue) -> int:
         chosen = _choose(call, queue, row, workers)
         if chosen is None:
             continue
+        if chosen.agent != asking:
+            _tell(tx, call, queue, row, chosen.agent)
         assign(tx, call, queue, row, chosen.agent)
         after = given(queue.strategy, chosen, workers)
         workers = [after if worker.agent == after.agent else worker for worker in workers]
         _save(tx, queue.log, after)
         count += 1
     return count
+
+
+def _tell(tx: Tx, call: Call, queue: Queue, row: TaskRow, agent: int) -> None:
+    """A notice for an agent with a model, once until it has nothing to start: it may wait in `poll`, or not at all."""
+    if load_agent(tx, agent).kind not in MODEL_KINDS or assigned_tasks(tx, call, queue.log, agent, 1):
+        return
+    name, within_s = load_stream(tx, queue.log).name, queue.assign_timeout_ms / 1000
+    append(tx, call, queue.log, c.TaskAssigned(task=row.seq, agent=agent, queue=name, within_s=within_s), actor=0)
 
 
 def _choose(call: Call, queue: Queue, row: TaskRow, workers: Sequence[Worker]) -> Worker | None:

@@ -12,6 +12,7 @@ from hub.core.errors import Forbidden
 from hub.core.names import split_id
 from hub.features.queues import contract as c
 from hub.features.queues import rules
+from hub.kernel.inbox.contract import PollInbox
 from tests.features.queues.test_pull import finish
 from tests.features.queues.test_queues import _rebuilt, tick
 from tests.support.hubs import TestHub
@@ -199,3 +200,68 @@ async def test_the_rows_of_a_push_queue_equal_their_rebuild(hub: TestHub) -> Non
             await finish(worker, task)
     await two.call(c.RemoveWorker(queue="work", agent="me"))
     await hub.app.store.write(lambda tx: _rebuilt(tx, split_id("t", names[0])[0]))
+
+
+async def test_an_assignment_wakes_the_claim_of_its_worker_and_nobody_elses(hub: TestHub) -> None:
+    boss, (one, two) = await crew(hub)
+    waiting = hub.app.dispatch.tails.waiting
+    got: list[Any] = []
+
+    async def wait(name: str, worker: Any) -> None:
+        got.extend((name, task.body) for task in await mine(worker, wait_s=50))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait, "w1", one)
+        group.start_soon(wait, "w2", two)
+        await eventually(lambda: waiting() == 2)
+        assert (await send(boss, "first")).worker == "w1"
+        await eventually(lambda: got == [("w1", "first")])
+        assert waiting() == 1
+        assert (await send(boss, "second")).worker == "w2"
+        await eventually(lambda: got == [("w1", "first"), ("w2", "second")])
+
+
+async def test_a_model_that_waits_for_mail_is_told_once_that_tasks_are_its_own(hub: TestHub) -> None:
+    boss = await hub.agent("boss")
+    await boss.call(c.CreateQueue(queue="work", open_to="all", mode="push", assign_timeout_s=30))
+    model, loop = await hub.agent("model", "code"), await hub.agent("loop")
+    told: list[Any] = []
+
+    async def wait() -> None:
+        told.append(await model.call(PollInbox(wait_s=50)))
+
+    await model.call(c.SetWorker(queue="work", agent="me", capacity=2))
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await eventually(lambda: hub.app.dispatch.tails.waiting() == 1)
+        sent = await send(boss)
+        await eventually(lambda: told != [])
+    [notice] = told[0].messages
+    assert (notice.kind, notice.room, notice.about.id, notice.concerns_me) == ("notice", "work", sent.id, True)
+    assert notice.text == "a task of queue work is assigned to you; claim it within 30 s or it moves on"
+    await send(boss)
+    assert (await model.call(PollInbox(ack=told[0].cursor))).messages == (), "the second comes with the first claim"
+    assert len(await mine(model)) == 2
+    await loop.call(c.SetWorker(queue="work", agent="me"))
+    assert (await send(boss)).worker == "loop"
+    assert (await loop.call(PollInbox())).messages == (), "a script waits in its claim"
+
+
+async def test_a_model_is_told_of_what_its_own_finish_brings_and_not_of_what_its_claim_does(hub: TestHub) -> None:
+    boss, model = await hub.agent("boss"), await hub.agent("model", "code")
+    await boss.call(c.CreateQueue(queue="work", open_to="all", mode="push"))
+    await send(boss, "early")
+    await send(boss, "late")
+    await model.call(c.SetWorker(queue="work", agent="me"))
+    first = await model.call(PollInbox())
+    assert [notice.kind for notice in first.messages] == ["notice"], "registering brought one"
+    [held] = await mine(model)
+    await finish(model, held)
+    second = await model.call(PollInbox(ack=first.cursor))
+    assert [notice.kind for notice in second.messages] == ["notice"], "and so did finishing"
+    [held] = await mine(model)
+    await finish(model, held)
+    hub.clock.advance(61)
+    assert (await send(boss, "while away")).worker is None
+    assert [task.body for task in await mine(model)] == ["while away"]
+    assert (await model.call(PollInbox(ack=second.cursor))).messages == ()
