@@ -22,7 +22,8 @@ _FINISHED: LiteralString = (
 def return_due(tx: Tx, call: Call) -> bool:
     """Give back or bury up to 100 tasks per queue whose lease, pause or time is over."""
     rows = tx.rows(
-        "select distinct log from lease where until > 0 and until <= :now"
+        "select log from queue where open_tasks > 0"
+        " and exists (select 1 from lease where lease.log = queue.log and until > 0 and until <= :now)"
         " union select distinct log from lease where ready_at > 0 and ready_at <= :now"
         " union select distinct task.log from task left join lease on lease.log = task.log and lease.seq = task.seq"
         " where state = 'open' and expires_at <> 4611686018427387904 and expires_at <= :now"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -36,7 +35,7 @@ def take(tx: Tx, call: Call, log: int, row: TaskRow, lease_s: float) -> TaskRow:
         _write(tx, log, row.seq, lease)
     if row.lease is None or not row.lease.until_ms:
         leave(tx, log, row)
-    taken = replace(row, lease=lease)
+    taken = row._replace(lease=lease)
     tx.remember(("task", log, row.seq), taken)
     return taken
 
@@ -100,8 +99,7 @@ def hand_back(tx: Tx, log: int, row: TaskRow, *, attempt: int, ready_at: int, re
 
 def extend(tx: Tx, call: Call, log: int, row: TaskRow, lease: Lease, request: c.ExtendTask) -> TaskRow:
     """Let the holder keep the task; the task as it is then."""
-    longer = replace(
-        lease,
+    longer = lease._replace(
         until_ms=call.now_ms + int(request.lease_s * 1000),
         progress=lease.progress if request.progress is None else request.progress,
         note=lease.note if request.note is None else request.note,
@@ -114,7 +112,7 @@ def extend(tx: Tx, call: Call, log: int, row: TaskRow, lease: Lease, request: c.
         log=log,
         seq=row.seq,
     )
-    extended = replace(row, lease=longer)
+    extended = row._replace(lease=longer)
     tx.remember(("task", log, row.seq), extended)
     return extended
 

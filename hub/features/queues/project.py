@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pydantic_core import to_json
 
 from hub.core.event import Placed
@@ -110,8 +108,8 @@ def done(tx: Tx, at: Placed, body: TaskDone) -> None:
 def done_row(at: Placed, row: TaskRow, body: TaskDone) -> TaskRow:
     """The task after the event."""
     result = to_json(body.result).decode()
-    return replace(
-        row, state="done", result=result, attempts=body.attempt, worker=at.actor, reason=None, reasons=(), lease=None
+    return row._replace(
+        state="done", result=result, attempts=body.attempt, worker=at.actor, reason=None, reasons=(), lease=None
     )
 
 

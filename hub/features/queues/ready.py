@@ -7,7 +7,7 @@ delayed or blocked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from hub.features.queues.tasks import COLUMNS, KEPT_BODY, TaskRow, is_first, task_row
@@ -58,7 +58,7 @@ def enter_new(tx: Tx, log: int, row: TaskRow) -> None:
     """A task that was never handed out is ready."""
     tx.stage("ready", (log, row.sort_at, row.seq))
     if (ahead := _known(tx, log)) is not None:
-        short = row if row.body is None or len(row.body) <= KEPT_BODY else replace(row, body=None)
+        short = row if row.body is None or len(row.body) <= KEPT_BODY else row._replace(body=None)
         tx.remember(_key(log), ahead.with_new(short))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hub.core.errors import Conflict, NotFound, RateLimited
 
@@ -39,8 +38,7 @@ class QueueFull(RateLimited):
     code, title = "queue-full", "The queue is full"
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The newest hand-out of a task. An empty token means that nobody holds it: with `until_ms` it is assigned."""
 
     token: str

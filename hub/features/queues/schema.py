@@ -86,11 +86,17 @@ and (task.grp is null or not exists (select 1 from task older where older.log = 
 and older.grp = task.grp and older.seq < task.seq));
 drop index task_order;
 drop index task_expiry;
-drop index lease_until;
-drop index lease_ready;
+create table lease_now (
+  log {int} not null, seq {int} not null, token {text} not null, agent {int} not null, attempt {int} not null,
+  until {int} not null, ready_at {int} not null, reasons {text}, handed_at {int}, progress {real}, note {text},
+  primary key (log, seq)
+){without_rowid};
+insert into lease_now select log, seq, token, agent, attempt, until, ready_at, reasons, handed_at, progress, note from lease;
+drop table lease;
+alter table lease_now rename to lease;
+create index lease_agent on lease (log, agent);
 create index task_dead on task (log, seq) where state = 'dead';
 create index task_expiry on task (expires_at) where state = 'open' and expires_at <> 4611686018427387904;
-create index lease_until on lease (until) where until > 0;
 create index lease_ready on lease (ready_at) where ready_at > 0;
 create index task_expiry_of on task (log, expires_at) where state = 'open' and expires_at <> 4611686018427387904;
 create index lease_until_of on lease (log, until) where until > 0;

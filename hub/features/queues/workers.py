@@ -19,6 +19,7 @@ from hub.log.log import agent_name, append, load_stream
 from hub.storage.interface import Tx
 
 ALIVE_MS: Final = 60_000  # longer than a claim waits: a worker in line at another hub lives
+_LOOK_MS: Final = 50
 _LOOK_AHEAD: Final = 1000  # tasks looked at for `sticky`, whose next one may have to wait for its worker
 
 
@@ -207,9 +208,13 @@ def settle_due(tx: Tx, call: Call, queue: Queue, limit: int) -> int:
 
 
 def settle_before(tx: Tx, call: Call, queue: Queue) -> None:
-    """What time has changed, before anything is handed out; a look at two indexes when that is nothing.
+    """What time has changed, before anything is handed out; at most every 50 ms, and a look at indexes when it is nothing.
 
     At most 100: when more is due at one moment, the clockwork goes on with the rest.
     """
+    looked_ms = tx.memo(("settled", queue.log), lambda: 0)
+    if 0 <= call.now_ms - looked_ms < _LOOK_MS:
+        return
+    tx.remember(("settled", queue.log), call.now_ms)
     if tx.peek(DUE + " limit 1", log=queue.log, now=call.now_ms) is not None:
         settle_due(tx, call, queue, 100)
