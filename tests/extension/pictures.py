@@ -37,10 +37,14 @@ async def take(rig: Rig) -> None:
         return bool((await rig.job(question, second)).get("pending"))
 
     await eventually(waits, within_s=20)
+    await rig.http.post("/v1/rooms/build/files", json={"name": "glossary.md", "content": "# Words"})
+    terms = await rig.http.post("/v1/rooms/build/files", json={"name": "clock-design.md", "content": "# Clock"})
+    file = {"room": "build", "id": terms.json()["id"], "name": "clock-design.md"}
+    await rig.request(type="tab", tab=await rig.tab_id(first), change={"context": True, "files": [file]})
     await shoot(rig, f"popup.html?tab={await rig.tab_id(second)}", "extension-popup", 360, 620)
-    await shoot(rig, f"popup.html?tab={await rig.tab_id(first)}", "extension-popup-dark", 360, 620, dark=True)
+    await shoot(rig, f"popup.html?tab={await rig.tab_id(first)}", "extension-popup-dark", 360, 660, dark=True)
     await shoot(rig, "panel.html", "extension-panel", 420, 640)
-    await shoot(rig, "options.html", "extension-options", 760, 1240)
+    await shoot(rig, "options.html", "extension-options", 760, 1090)
 
 
 async def shoot(rig: Rig, name: str, picture: str, width: int, height: int, *, dark: bool = False) -> None:

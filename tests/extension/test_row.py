@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import re
 import signal
@@ -13,7 +12,7 @@ import pytest
 
 from tests.extension.conftest import ID, Rig
 from tests.extension.site import Reply
-from tests.extension.test_trouble import kill_worker, outcome
+from tests.extension.test_trouble import kill_worker, outcome, update
 from tests.extension.wire import heap_mb, wire_to
 from tests.support.waiting import eventually
 
@@ -91,22 +90,6 @@ class Row:
         for question, text in self.asked.items():
             assert len(await self.rig.answers(question)) == 1, text
         assert self.rig.site.prompts == list(self.asked.values())
-
-
-async def update(rig: Rig) -> None:
-    """A new version of the extension takes over."""
-    with contextlib.suppress(Exception):
-        await rig.worker.evaluate("() => { setTimeout(() => chrome.runtime.reload(), 20) }")
-    rig.ui = await rig.context.new_page()
-
-    async def back() -> bool:
-        try:
-            await rig.ui.goto(f"chrome-extension://{ID}/ui/pair.html")
-            return any(tab["online"] for tab in (await rig.view())["tabs"])
-        except Exception:
-            return False
-
-    await eventually(back, within_s=40, what="the new version has the tab again")
 
 
 async def kept_chars(rig: Rig) -> int:
