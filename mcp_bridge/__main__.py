@@ -8,8 +8,11 @@ from importlib import import_module
 
 def main() -> None:
     """Run the command line; exits with its code."""
-    if len(sys.argv) > 1 and sys.argv[1] == "mcp":
+    if sys.argv[1:2] == ["mcp"]:
         import_module("mcp_bridge.relay").main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["listen"]:
+        import_module("mcp_bridge.push.listen").main(sys.argv[2:])
         return
     import_module("mcp_bridge.cli").cli.main(prog_name="mcp-bridge")
 

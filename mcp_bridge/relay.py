@@ -30,11 +30,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from hub.settings import default_home
 from mcp_bridge.identity import Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
+from mcp_bridge.push import hooks
+from mcp_bridge.push.channel import CAPABILITY, Channel
 from mcp_bridge.push.codex import CLIENT as CODEX
 from mcp_bridge.push.codex import CodexSession, Rollout
 from mcp_bridge.push.inbox_socket import InboxSocket
-from mcp_bridge.push.ladder import QuietHours, Rung, switched_off
-from mcp_bridge.push.pusher import MESSAGE_LISTS, Pusher, ids_in
+from mcp_bridge.push.ladder import OFF_UNLESS_ASKED, SWITCHES, QuietHours, Rung, switched_off
+from mcp_bridge.push.listeners import Listeners, Monitor, Rewake, names
+from mcp_bridge.push.pusher import MESSAGE_LISTS, Made, Pusher, ids_in
 from mcp_bridge.push.transcript import Transcript, of_claude_code
 from mcp_bridge.push.ways import Way
 
@@ -52,6 +55,8 @@ NOT_CONFIRMED = (
 )
 MOST_SHOWN = 4096
 SHOWING = ("poll", "ask", "join")  # tools that show messages by themselves
+RESULT_CHARS = 4_000
+RUNG_S = 2.0
 ARRIVAL_S = 0.3  # a client writes its model's answer down as it makes the calls in it
 MOST_FRAME_BYTES = 8 * 1024 * 1024
 READER_FORGOTTEN = -32010  # the hub does not know this reader: it restarted, or another one answers
@@ -261,7 +266,8 @@ class Relay:
         quiet: QuietHours | None = None,
         transcript: Transcript | None = None,
         codex: CodexSession | None = None,
-        off: frozenset[Rung] = frozenset(),
+        off: frozenset[Rung] = OFF_UNLESS_ASKED,
+        listeners: Listeners | None = None,
     ) -> None:
         self._hub = hub
         self._source = source
@@ -294,14 +300,17 @@ class Relay:
         self._over = threading.Event()
         self._roots = share_roots(os.environ, project_directory(dict(os.environ)))
         self._proved: list[str] = []  # messages that a push brought for sure, and the hub's reader does not know yet
-        ways: dict[Rung, Way] = {} if inbox is None else {"socket": inbox}
         self._codex = codex
         rollout = None
         if codex is not None:
-            ways["queue"], transcript = codex, (rollout := Rollout(codex.rollout))
+            transcript = rollout = Rollout(codex.rollout)
         self._attendance = Flight()
+        self._channels = "channel" not in off
+        self._listeners = listeners
+        self._told_rung: Rung | None = None
+        monitor = Monitor(listeners, lambda: "hook" in self._pusher.offers()) if listeners else None
         self._pusher = Pusher(
-            ways,
+            self._ways(inbox, monitor),
             self._look,
             self._waiting,
             note,
@@ -311,6 +320,18 @@ class Relay:
             quiet=quiet,
             hold=(lambda: rollout.busy) if rollout is not None else (lambda: False),
         )
+        self._hooks = hooks.Hooks(self._pusher, transcript, monitor.claim if monitor else lambda _prompt: None)
+
+    def _ways(self, inbox: InboxSocket | None, monitor: Monitor | None) -> dict[Rung, Way]:
+        """What this session may offer; each says by itself whether it works now."""
+        made: dict[Rung, Way] = {"channel": Channel(self.write, lambda: self._channels and self._legacy)}
+        if inbox is not None:
+            made["socket"] = inbox
+        if self._codex is not None:
+            made["queue"] = self._codex
+        if monitor is not None and self._listeners is not None:
+            made["monitor"], made["rewake"] = monitor, Rewake(self._listeners)
+        return made
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
@@ -382,6 +403,8 @@ class Relay:
 
     def _answer_at_once(self, frame: Message) -> Message | None:
         method, params = frame["method"], frame.get("params", {})
+        if method == "server/discover" and self._channels:  # channels are known to the older protocol only
+            return {"error": {"code": -32601, "message": "this server speaks the handshake protocol"}}
         if method == "initialize":
             return {"result": self._initialize(params)}
         self._note_client(params.get("_meta", {}))
@@ -404,6 +427,8 @@ class Relay:
         shown["protocolVersion"] = asked if asked in LEGACY else LEGACY[0]
         shown["capabilities"]["resources"]["subscribe"] = True
         shown["capabilities"]["tools"]["listChanged"] = True
+        if self._channels:
+            shown["capabilities"].setdefault("experimental", {})[CAPABILITY] = {}
         return shown
 
     def _note_client(self, meta: Message) -> None:
@@ -466,6 +491,7 @@ class Relay:
             self._attending = True
             threading.Thread(target=self._attend, daemon=True).start()
             threading.Thread(target=self._pusher.run, args=(self._over,), daemon=True).start()
+            threading.Thread(target=self._watch_rung, daemon=True).start()
 
     def _register(self, who: Identity) -> None:
         if not self._hub.local and not self._wanted[0]:
@@ -525,8 +551,11 @@ class Relay:
     def _attend(self) -> None:
         """Hold presence as long as this process lives; each line may be a wake-up."""
         while not self._over.is_set():
-            where = f"/v1/attend?reach={self._pusher.reach}"
+            rung = self._told_rung = self._pusher.rung
             self._attendance = Flight()
+            if self._listeners is not None:
+                self._listeners.tell({"agent": self._agent, "rung": rung})
+            where = f"/v1/attend?reach={self._pusher.reach}&via={rung or ''}"
             try:
                 with open_connection(self._hub.url(), 40) as connection:
                     self._attendance.take(connection)
@@ -560,6 +589,13 @@ class Relay:
             self.enter(again=True)
             self._attendance.stop()
 
+    def _watch_rung(self) -> None:
+        """When another way becomes the best one, say so: attend anew."""
+        while not self._over.wait(RUNG_S):
+            if self._pusher.rung != self._told_rung:
+                self._told_rung = self._pusher.rung
+                self._attendance.stop()
+
     # --- requests ---------------------------------------------------------------------------------------------------
 
     def _forward(self, frame: Message, flight: Flight) -> None:
@@ -577,9 +613,12 @@ class Relay:
             self._running.pop(frame["id"], None)
 
     def _answer(self, frame: Message, flight: Flight) -> None:
-        if frame["method"] == "tools/call" and (frame.get("params") or {}).get("name") in SHOWING:
-            with contextlib.suppress(HubGone, PermissionError, ValueError):
-                self._pusher.settle(ARRIVAL_S)
+        called = (frame.get("params") or {}).get("name") if frame["method"] == "tools/call" else None
+        if called == hooks.TOOL:
+            self._answer_hook(frame)
+            return
+        if called is not None:
+            self._settle(called)
         key, acknowledged = self._prepare(frame)
         if refusal := self._send_local_file(frame, key, flight):
             self.write(refusal)
@@ -594,6 +633,7 @@ class Relay:
             answer["result"] = self._for_era(result)
             self._tell_news(result)
         flight.check()
+        made = self._ride_along(called, result) if called is not None else None
         with self._settling:  # the client's next call may come before `write` returns; it must know of this result
             if self.write(answer):
                 self._memory.room = room or self._memory.room
@@ -601,6 +641,42 @@ class Relay:
                 told = set(frame["params"]["_meta"].get("mab/shown", ()))
                 self._proved = [message for message in self._proved if message not in told]
                 self._written(frame, key, result)
+            elif made is not None:
+                self._pusher.give_back(made.push)
+
+    def _settle(self, called: str) -> None:
+        """What came of pushes before this call: a tool that shows messages should repeat none of them."""
+        with contextlib.suppress(HubGone, PermissionError, ValueError):
+            if not self._pusher.settle(ARRIVAL_S if called in SHOWING else 0):
+                self._pusher.confirm("result")
+
+    def _answer_hook(self, frame: Message) -> None:
+        """A hook of our plugin asks; it holds the session up, so anything that goes wrong is no answer."""
+        said: Message = {}
+        given = (frame.get("params") or {}).get("arguments") or {}
+        if self._hooks.heard(given) and self._agent_token:
+            with contextlib.suppress(HubGone, PermissionError, ValueError):
+                said = self._hooks.answer(given)
+        result: Message = {"content": [{"type": "text", "text": json.dumps(said)}]}
+        if not self._legacy:
+            result["resultType"] = "complete"
+        self.write({"jsonrpc": "2.0", "id": frame["id"], "result": result})
+
+    def _ride_along(self, called: str, result: Message) -> Made | None:
+        """What waits rides on the result of any tool, when no better way has brought it yet."""
+        data = result.get("structuredContent")
+        if called in ("poll", "ask") or not isinstance(data, dict) or not data.get("unread") or result.get("isError"):
+            return None
+        try:
+            made = self._pusher.pull("result", most_chars=RESULT_CHARS)
+        except (HubGone, PermissionError, ValueError):
+            return None
+        if made is not None:
+            data["new"] = made.text
+            result["content"].append({"type": "text", "text": made.text})
+            if isinstance(data["unread"], int):
+                data["unread"] = max(0, data["unread"] - len(made.push.ids))
+        return made
 
     def _tell_news(self, result: Message) -> None:
         """What the model should know about itself rides on the first tool result."""
@@ -890,6 +966,13 @@ def arguments(argv: list[str]) -> dict[str, str]:
         if option in ("-h", "--help"):
             print(USAGE)
             raise SystemExit(0)
+        if option in ("--without", "--with") and (value or rest):
+            rung = value or rest.pop(0)
+            if rung not in SWITCHES:
+                note(f"{option} takes one of: {', '.join(SWITCHES)}")
+                raise SystemExit(2)
+            os.environ[f"BRIDGE_PUSH_{rung.upper()}"] = "1" if option == "--with" else "0"
+            continue
         if option not in ("--name", "--room") or not (value or rest):
             note(f"unknown or incomplete option {option!r}\n{USAGE}")
             raise SystemExit(2)
@@ -897,7 +980,7 @@ def arguments(argv: list[str]) -> dict[str, str]:
     return found
 
 
-USAGE = """Usage: mcp-bridge mcp [--name NAME] [--room ROOM]
+USAGE = """Usage: mcp-bridge mcp [--name NAME] [--room ROOM] [--without RUNG]
 
 Serve MCP over stdio. This is what clients are configured with, for example:
 
@@ -905,6 +988,8 @@ Serve MCP over stdio. This is what clients are configured with, for example:
 
   --name NAME  the agent's name (default: made from client and project, stable over restarts)
   --room ROOM  the room to join by itself (default: the project's name; BRIDGE_AUTOJOIN=0 joins none)
+  --without RUNG, --with RUNG  a way of bringing messages into the session: socket, monitor, rewake, channel, hook,
+               result (all but channel are on)
 
 Starts a local hub when none runs. BRIDGE_URL and BRIDGE_TOKEN name a remote one."""
 
@@ -916,6 +1001,13 @@ def quiet_hours() -> QuietHours:
     except ValueError as error:
         note(str(error))
         raise SystemExit(2) from None
+
+
+def session_listeners(home: Path, off: frozenset[Rung]) -> Listeners | None:
+    """Where our plugin's processes find this session; None where the client has no plugins."""
+    if "CLAUDE_CODE_SESSION_ID" not in os.environ or {"monitor", "rewake"} <= off:
+        return None
+    return Listeners(home, names(os.environ, os.getppid()), frozenset(off))
 
 
 def session_transcript() -> Transcript | None:
@@ -931,8 +1023,17 @@ def main(argv: list[str]) -> None:
     options = arguments(argv)
     home = Path(os.environ.get("BRIDGE_HOME") or default_home())
     hub = Hub(home, os.environ.get("BRIDGE_URL", "").rstrip("/"), os.environ.get("BRIDGE_TOKEN", ""))
+    off = switched_off(os.environ)
+    listeners = session_listeners(home, off)
+
+    def end(*_: object) -> None:
+        """The hub sees the connection end; nothing else is held here."""
+        if listeners is not None:
+            listeners.close()
+        os._exit(0)
+
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: os._exit(0))  # the hub sees the connection end; nothing is held here
+        signal.signal(name, end)
     inbox = InboxSocket.take(os.environ)  # before anything is started that would inherit the token
     named, room = options["name"], options["room"]
     codex = CodexSession.of(os.environ) if "CLAUDE_CODE_SESSION_ID" not in os.environ else None
@@ -946,7 +1047,10 @@ def main(argv: list[str]) -> None:
         quiet=quiet_hours(),
         transcript=session_transcript(),
         codex=codex,
-        off=switched_off(os.environ),
+        off=off,
+        listeners=listeners,
     )
+    if listeners is not None:
+        listeners.open()
     relay.run()
-    os._exit(0)
+    end()

@@ -14,10 +14,12 @@ Presence = tuple[Literal["online", "away", "offline"], Literal["push", "stream",
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The last signs of an agent at this hub: its newest call, and when its client ended, if it has none since."""
+    """The last signs of an agent at this hub: its newest call, when its client ended if it has none since, and which
+    way into its session is the best now."""
 
     seen_at_ms: int | None = None
     exited_at_ms: int | None = None
+    via: str = ""
 
 
 def _no_trace(_agent: int) -> Trace:

@@ -7,6 +7,7 @@ A wake-up carries no message.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -26,6 +27,7 @@ from hub.server.sse import HEADERS, HEARTBEAT_S, principal_of, until_gone, write
 if TYPE_CHECKING:
     from hub.app import HubApp
 
+_VIA: Final = re.compile("[a-z]{0,16}")
 _REACHES: Final[dict[str, Reach]] = {"push": "push", "stream": "stream", "poll": "poll"}
 
 
@@ -44,12 +46,15 @@ class _Attend:
             reach = _REACHES.get(request.query_params.get("reach", "poll"))
             if reach is None:
                 raise Invalid(f"'reach' is one of {', '.join(_REACHES)}")
+            via = request.query_params.get("via", "")
+            if not _VIA.fullmatch(via):
+                raise Invalid("'via' is a word of at most 16 small letters")
             self._hub.dispatch.limits.open("sockets", principal.agent)
         except HubError as error:
             await send_problem(error, scope, receive, send)
             return
         try:
-            with self._hub.dispatch.presence.connected(principal.agent, reach):
+            with self._hub.dispatch.presence.connected(principal.agent, reach, via):
                 await self._run(principal, receive, send)
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)

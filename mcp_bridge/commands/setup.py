@@ -9,6 +9,7 @@ import click
 
 from hub.settings import load
 from mcp_bridge.commands.common import json_option
+from mcp_bridge.push.ladder import SWITCHES, switches
 from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Client, Place, Scope, Target, server_command
 from mcp_bridge.setup.edit import CannotEdit
 from mcp_bridge.setup.files import Change, Ledger, edited
@@ -24,6 +25,9 @@ from mcp_bridge.setup.files import Change, Ledger, edited
 @click.option("--dry-run", is_flag=True, help="Show the change and write nothing.")
 @click.option("--remove", is_flag=True, help="Take the bridge out again.")
 @click.option("--url", help="Use a hub's /mcp over HTTP; the token is read from BRIDGE_TOKEN at run time.")
+@click.option(
+    "--without", multiple=True, type=click.Choice(list(SWITCHES)), help="Leave out a way into a session (repeatable)."
+)
 @click.option("--plugin", type=click.Path(path_type=Path), help="Write a Claude Code plugin into this folder.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Write a .mcpb for Claude Desktop to this file.")
 @json_option
@@ -33,6 +37,7 @@ def setup(
     dry_run: bool,
     remove: bool,
     url: str | None,
+    without: tuple[str, ...],
     plugin: Path | None,
     bundle: Path | None,
     as_json: bool,
@@ -47,33 +52,45 @@ def setup(
     if plugin or bundle:
         if clients or url or remove or dry_run:
             raise click.UsageError("--plugin and --bundle write files only; leave everything else out")
-        click.echo(_write(plugin, bundle))
+        click.echo(_write(plugin, bundle, without))
         return
     place = Place.here()
     chosen = [CLIENTS[name] for name in clients] or [c for c in CLIENTS.values() if c.installed(place)]
     if not chosen:
         raise click.UsageError(f"no client found here; name one: {', '.join(CLIENTS)}")
-    rows = _all(chosen, place, scope, url, dry_run=dry_run, remove=remove)
+    if without and (scope == "project" or url):
+        raise click.UsageError(
+            "--without is a switch of `mcp-bridge mcp` on this machine: not for --scope project or --url"
+        )
+    command = [*server_command(), *switches(without)]
+    rows = _all(chosen, place, scope, url, command, dry_run=dry_run, remove=remove)
     show(rows, as_json, lambda: "\n".join(_text(row) for row in rows))
     if any(row["state"] == "failed" for row in rows):
         raise SystemExit(1)
 
 
 def _all(
-    chosen: list[Client], place: Place, scope: Scope | None, url: str | None, *, dry_run: bool, remove: bool
+    chosen: list[Client],
+    place: Place,
+    scope: Scope | None,
+    url: str | None,
+    command: list[str],
+    *,
+    dry_run: bool,
+    remove: bool,
 ) -> list[dict[str, Any]]:
     ledger = Ledger(load().home)
     rows = []
     for client in chosen:
         try:
-            targets = client.targets(place, scope or client.scopes[0], server_command(), url)
+            targets = client.targets(place, scope or client.scopes[0], command, url)
         except CannotSetUp as error:
             raise click.UsageError(str(error)) from error
         rows += [_one(client, target, ledger, dry_run=dry_run, remove=remove) for target in targets]
     return rows
 
 
-def _write(plugin: Path | None, bundle: Path | None) -> str:
+def _write(plugin: Path | None, bundle: Path | None, without: tuple[str, ...]) -> str:
     """Make the plugin or the bundle; what to do with it."""
     from importlib.metadata import version
 
@@ -82,7 +99,7 @@ def _write(plugin: Path | None, bundle: Path | None) -> str:
 
     said, number = [], version("multi-agent-bridge")
     if plugin:
-        write_plugin(plugin, server_command(), number)
+        write_plugin(plugin, server_command(), number, without)
         said.append(f"claude plugin marketplace add {plugin.resolve()}\nclaude plugin install {NAME}@{MARKETPLACE}")
     if bundle:
         write_bundle(bundle, number)

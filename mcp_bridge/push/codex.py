@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from mcp_bridge.push.digest import ALL_CHARS
 from mcp_bridge.push.transcript import Stage, Transcript
 from mcp_bridge.push.ways import PushFailed
 
@@ -28,6 +29,7 @@ TAKEN_S: Final = 30.0  # an idle session takes what is queued within 10 s
 BEGINS: Final = "task_started"
 ENDS: Final = ("task_complete", "turn_aborted")
 FROM_MODEL: Final = ("function_call", "custom_tool_call", "local_shell_call", "reasoning")
+OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
 _SESSION: Final = re.compile(r"[0-9a-f-]{36}")
 Json = dict[str, Any]
 
@@ -59,6 +61,13 @@ class CodexSession:
     @property
     def works(self) -> bool:
         return bool(self.thread and self.program) and not self._refuses
+
+    @property
+    def most_chars(self) -> int:
+        return ALL_CHARS
+
+    def forget(self, marker: str) -> None:
+        return None
 
     def rollout(self) -> Path | None:
         """The file in which Codex writes this session down."""
@@ -178,7 +187,8 @@ class Rollout(Transcript):
             self._item(payload)
 
     def _item(self, item: Json) -> None:
-        if item.get("type") == "message" and item.get("role") in ("user", "developer"):
+        asked = item.get("type") == "message" and item.get("role") in ("user", "developer")
+        if asked or item.get("type") in OUTPUTS:
             self._reached("placed", item)
         elif item.get("type") in FROM_MODEL or item.get("role") == "assistant":
             for marker, stage in self._expected.items():

@@ -12,6 +12,7 @@ import socket
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
+from mcp_bridge.push.digest import ALL_CHARS
 from mcp_bridge.push.ways import PushFailed
 
 PATH = "CLAUDE_CODE_MESSAGING_SOCKET"
@@ -37,6 +38,13 @@ class InboxSocket:
     @property
     def works(self) -> bool:
         return True
+
+    @property
+    def most_chars(self) -> int:
+        return ALL_CHARS
+
+    def forget(self, marker: str) -> None:
+        return None
 
     def push(self, text: str, marker: str = "", timeout_s: float = 3) -> None:
         """Write one message into the session. Raises PushFailed."""

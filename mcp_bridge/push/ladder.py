@@ -48,6 +48,11 @@ def switched_off(environment: Mapping[str, str]) -> frozenset[Rung]:
     return frozenset(off | {rung for rung in OFF_UNLESS_ASKED if environment.get(SWITCHES[rung]) != "1"})
 
 
+def switches(without: Collection[str]) -> list[str]:
+    """The options of `mcp-bridge mcp` that leave out these rungs."""
+    return [part for rung in LADDER if rung in without for part in ("--without", rung)]
+
+
 @dataclass(frozen=True, slots=True)
 class QuietHours:
     """A daily span in minutes after midnight, local time; may cross midnight. Equal ends: never quiet."""

@@ -204,7 +204,7 @@ class Pusher:
         """By the best rung that works; a rung that fails leaves it to the next. Which, the receipts never tell."""
         failed = self._failed_for(found.entries)
         while (rung := choose(Session(self.offers() & WAKING, failed))) is not None:
-            made = self._make(found, rung)
+            made = self._make(found, rung, self._ways[rung].most_chars)
             self._expect(made.push.marker)
             try:
                 self._ways[rung].push(made.text, made.push.marker)
@@ -231,7 +231,12 @@ class Pusher:
 
         With `anything` also what may not disturb: it rides along. If it does not get there, give it back.
         """
-        if rung in self._off or self._waiting() or not self._turn.acquire(timeout=PATIENCE_S):
+        if (
+            rung in self._off
+            or self._waiting()
+            or not (anything or self._may_pull(rung))
+            or not self._turn.acquire(timeout=PATIENCE_S)
+        ):
             return None
         try:
             found = self._next(anything=anything)
@@ -246,6 +251,10 @@ class Pusher:
         finally:
             self._turn.release()
 
+    def _may_pull(self, rung: Rung) -> bool:
+        """Whether this could be the best rung for something; saves reading when it cannot."""
+        return self.rung == rung or bool(self._failed)
+
     def give_back(self, push: Push) -> None:
         """It did not get there: the next rung has to bring it."""
         with self._guard:
@@ -253,7 +262,9 @@ class Pusher:
         self._grown.set()
 
     def confirm(self, rung: Rung) -> None:
-        """Whatever this rung brought, the model has: a call of the model came after it."""
+        """Whatever this rung brought, the model has: a call came after it. Where there is a transcript it knows better."""
+        if self._proves:
+            return
         with self._guard:
             for push in self._flights:
                 push.proved = push.proved or push.rung == rung
@@ -264,15 +275,16 @@ class Pusher:
 
     def _make(self, found: Batch, rung: Rung, most_chars: int = ALL_CHARS) -> Made:
         marker = secrets.token_hex(6)
-        text = self._digest(found, marker, most_chars)
+        proof = self._proves or rung == "result"  # the next call confirms that one
+        text = self._digest(found, marker, most_chars, proof)
         ids = [str(entry["id"]) for entry in text.shown]
         whole = len(text.shown) == len(found.entries)
         cursor = found.cursor if whole else None
         push = Push(marker, rung, ids, cursor, self._after, self._clock())
         return Made(text.text, push, found.reached if whole else self._after, whole and found.cursor is None)
 
-    def _digest(self, found: Batch, marker: str, most_chars: int) -> Digest:
-        return digest(self.agent, found.entries, found.cursor, marker, proof=self._proves, most_chars=most_chars)
+    def _digest(self, found: Batch, marker: str, most_chars: int, proof: bool) -> Digest:
+        return digest(self.agent, found.entries, found.cursor, marker, proof=proof, most_chars=most_chars)
 
     def _flew(self, made: Made) -> None:
         with self._guard:
@@ -353,6 +365,8 @@ class Pusher:
 
     def _lose(self, push: Push) -> None:
         self._forget(push.marker)
+        if (way := self._ways.get(push.rung)) is not None:
+            way.forget(push.marker)
         if push not in self._flights:
             return
         later = self._flights.index(push)

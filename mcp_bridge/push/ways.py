@@ -16,5 +16,12 @@ class Way(Protocol):
     def works(self) -> bool:
         """Whether it is there now."""
 
+    @property
+    def most_chars(self) -> int:
+        """How long a text it takes whole."""
+
     def push(self, text: str, marker: str = "") -> None:
         """Bring a text in; `marker` stands in it. Raises PushFailed."""
+
+    def forget(self, marker: str) -> None:
+        """That text goes another way now: what of it was not handed over yet must not be."""

@@ -183,12 +183,20 @@ async def who(desk: Desk, args: WhoArgs) -> Answer:
     )
 
 
+def _reached(found: Member) -> dict[str, Any]:
+    """A member, with the way into its session."""
+    return member(found) | ({"via": found.via} if found.via else {})
+
+
 def _whole(room: Room) -> Answer:
     """Everybody in a room, and its whole working agreement."""
     agreement = visible(room.settings.agreement)
     able = {m.agent: " ".join(filter(None, (m.role, *m.capabilities))) for m in room.members}
-    rows = [f"{m.agent} {m.kind} {m.presence} reach={m.reach} {able[m.agent]}" for m in room.members]
-    data = {"room": room.room, "agreement": agreement, "members": [member(m) for m in room.members]}
+    rows = [
+        f"{m.agent} {m.kind} {m.presence} reach={m.reach}{m.via and f' by {m.via}'} {able[m.agent]}"
+        for m in room.members
+    ]
+    data = {"room": room.room, "agreement": agreement, "members": [_reached(m) for m in room.members]}
     return Answer(data, "\n".join([*rows, agreement]), peer_text=bool(agreement))
 
 

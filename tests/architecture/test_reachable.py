@@ -11,7 +11,13 @@ from mcp_bridge.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = ["mcp_bridge.__main__", "mcp_bridge.cli", "mcp_bridge.relay", "mcp_bridge.demo.agent", "mcp_bridge.generate"]
-ENTRIES += ["mcp_bridge.reference", "hub.storage.postgres", "hub.sandbox.lite_child", "desktop_agent.holder"]
+ENTRIES += [
+    "mcp_bridge.push.listen",
+    "mcp_bridge.reference",
+    "hub.storage.postgres",
+    "hub.sandbox.lite_child",
+    "desktop_agent.holder",
+]
 
 
 def modules() -> dict[str, Path]:

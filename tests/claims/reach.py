@@ -10,6 +10,9 @@ SETUP: Final = "tests/setup/test_setup.py"
 SOCKET: Final = "tests/push/test_socket.py"
 TRANSCRIPT: Final = "tests/push/test_transcript.py"
 FLIGHTS: Final = "tests/push/test_flights.py"
+HOOKS: Final = "tests/push/test_hooks.py"
+LISTENERS: Final = "tests/push/test_listeners.py"
+RUNGS: Final = "tests/clients/test_rungs.py"
 CLAUDE: Final = "tests/clients/test_claude_code.py"
 NAMES: Final = "tests/mcp/test_identity.py"
 CODEX: Final = "tests/clients/test_codex.py"
@@ -36,7 +39,7 @@ CLAIMS: Final = [
         "The real Codex, set up by one command, joins, sends and polls; a message to it is in its next request.",
         (
             f"{CODEX}::test_codex_joins_sends_and_polls_and_a_message_to_it_is_in_its_next_request",
-            f"{CODEX}::test_what_codex_did_not_poll_is_counted_on_its_next_result_and_never_seen",
+            f"{CODEX}::test_what_codex_did_not_poll_rides_on_its_next_result_and_is_not_seen_without_proof",
             f"{CODEX}::test_setup_and_remove_leave_codex_with_its_own_configuration",
             f"{SETUP}::test_codex_is_told_to_pass_on_every_variable_that_the_relay_reads",
         ),
@@ -82,6 +85,51 @@ CLAIMS: Final = [
             "(1 - self._credit) * REFILL_S",
             "0",
             f"{SOCKET}::test_a_long_row_of_pushes_stays_within_what_the_client_takes",
+        ),
+    ),
+    Claim(
+        "reach-rungs",
+        "Each way into a session brings messages by itself, each once, and none is seen while the model is cut off.",
+        (
+            f"{RUNGS}::test_a_rung_that_wakes_brings_messages_to_an_idle_and_to_a_busy_session",
+            f"{RUNGS}::test_hooks_bring_messages_with_a_prompt_after_a_tool_and_before_a_turn_ends",
+            f"{RUNGS}::test_the_result_of_any_of_our_tools_brings_what_waits",
+            f"{RUNGS}::test_a_session_that_only_prints_gets_messages_by_hooks_and_ends",
+            f"{HOOKS}::test_where_a_better_way_works_hooks_leave_what_wakes_to_it",
+            f"{LISTENERS}::test_one_waits_for_a_session_and_none_beside_a_monitor",
+        ),
+        Mutant(
+            "mcp_bridge/push/hooks.py",
+            "self._stops > MOST_STOPS",
+            "False",
+            f"{HOOKS}::test_a_turn_is_not_kept_open_for_ever",
+        ),
+    ),
+    Claim(
+        "reach-switches",
+        "Every way into a session can be switched off; channels are off unless asked for.",
+        (
+            "tests/push/test_ladder.py::test_every_rung_can_be_switched_off_and_is_then_never_chosen",
+            "tests/push/test_ladder.py::test_channels_are_off_unless_asked_for",
+            f"{HOOKS}::test_channels_are_offered_over_the_older_protocol_and_only_when_asked_for",
+            f"{SETUP}::test_a_rung_that_is_left_out_is_neither_in_the_entry_nor_in_the_plugin",
+        ),
+        Mutant(
+            "mcp_bridge/push/ladder.py",
+            'environment.get(name, "") == "0"',
+            "False",
+            "tests/push/test_ladder.py::test_every_rung_can_be_switched_off_and_is_then_never_chosen",
+        ),
+    ),
+    Claim(
+        "reach-listeners",
+        "Only who can read the user's own file may take a session's messages on loopback.",
+        (f"{LISTENERS}::test_only_who_can_read_the_users_file_may_listen",),
+        Mutant(
+            "mcp_bridge/push/listeners.py",
+            'not hmac.compare_digest(str(hello.get("secret", "")), self._secret)',
+            "False",
+            f"{LISTENERS}::test_only_who_can_read_the_users_file_may_listen",
         ),
     ),
     Claim(

@@ -46,14 +46,18 @@ class HubAtHome:
         self.end_hub()
         self._start_hub()
 
-    def reach_of(self, agent: str) -> str:
-        """How mail gets to a member of the room; empty when it is none, or the hub is gone."""
+    def member(self, agent: str) -> dict[str, Any]:
+        """A member of the room; empty when it is none, or the hub is gone."""
         try:
             self.hub("POST", f"/v1/rooms/{ROOM}/join", {"create": True})
             members = self.hub("GET", f"/v1/rooms/{ROOM}/members")["items"]
         except (HubGone, ValueError):
-            return ""
-        return next((str(m["reach"]) for m in members if m["agent"] == agent), "")
+            return {}
+        return next((m for m in members if m["agent"] == agent), {})
+
+    def reach_of(self, agent: str) -> str:
+        """How mail gets to a member of the room; empty when it is none, or the hub is gone."""
+        return str(self.member(agent).get("reach", ""))
 
     def send(self, text: str, *to: str) -> str:
         """Send as the local user; tried again with the same key until the hub answers."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.clients.terminal import Terminal
+from tests.support.waiting import eventually_sync
 
 ROOT = Path(__file__).parents[2]
 CLAUDE = Path(__file__).parent / "node_modules" / ".bin" / "claude"
@@ -89,6 +91,16 @@ class ClaudeCode:
     def type(self, text: str) -> None:
         assert self._terminal is not None
         self._terminal.type(text)
+
+    def enter(self, text: str) -> None:
+        """Type a prompt and send it; what comes at once is taken for a paste."""
+        self.type(text)
+        eventually_sync(lambda: text in self.shown(), what=f"{text!r} in the prompt")
+        self.type("\r")
+
+    def shown(self) -> str:
+        """What the terminal has shown, without its control sequences."""
+        return re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self.screen).decode("utf-8", "replace")
 
     def close(self) -> None:
         if self._terminal is not None:

@@ -31,6 +31,18 @@ class Stage(HubAtHome):
     def reach(self) -> str:
         return self.reach_of("claude-proj")
 
+    def via(self) -> str:
+        """The best way into the session now."""
+        return str(self.member("claude-proj").get("via", ""))
+
+    def plugin(self, *without: str) -> list[str]:
+        """Our plugin instead of our server, without these rungs: what to start the client with."""
+        self.claude.bridge("setup", "claude-code", "--remove")
+        market = self.claude.home / "market"
+        left_out = [part for rung in without for part in ("--without", rung)]
+        self.claude.bridge("setup", "--plugin", str(market), *left_out)
+        return ["--plugin-dir", str(market / "bridge")]
+
     def receipt(self, message: str) -> str:
         """How far a message got with its one recipient."""
         found = self.hub("GET", f"/v1/rooms/proj/messages/{message}/receipts")

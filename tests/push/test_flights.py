@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_bridge.push.ladder import Rung
@@ -72,6 +72,11 @@ class ClientWay:
     @property
     def works(self) -> bool:
         return self.does != "gone"
+
+    most_chars = 48_000
+
+    def forget(self, marker: str) -> None:
+        return None
 
     def push(self, text: str, marker: str = "") -> None:
         if self.does == "breaks":
@@ -209,6 +214,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_whatever_the_client_does_nothing_comes_twice_and_nothing_is_lost(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bool]]

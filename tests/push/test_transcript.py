@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_bridge.push.transcript import Transcript, of_claude_code
@@ -108,6 +108,7 @@ def test_without_a_transcript_nothing_is_proved(tmp_path: Path) -> None:
     assert transcript.look() == {MARKER: None}
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([QUEUED, IDLE, MIDTURN, HOOK, RAN, answer(1), answer(2)]), max_size=8), st.data())
 def test_however_the_bytes_come_the_stage_is_the_same(lines: list[dict[str, Any]], data: st.DataObject) -> None:
     raw = b"".join(json.dumps(line).encode() + b"\n" for line in lines)

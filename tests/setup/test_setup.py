@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import mcp_bridge
-from mcp_bridge.commands.setup import carry_out, change_for
+from mcp_bridge.commands.setup import carry_out, change_for, setup
 from mcp_bridge.push.ladder import SWITCHES
 from mcp_bridge.setup import edit
 from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Place, Target
@@ -390,3 +390,25 @@ def test_what_somebody_wrote_in_between_stays_and_ours_goes(text: str, newer: st
         assert edit.json_get(left, "mcpServers", "bridge") is None
         for kept in re.findall(r"said, by|/\*", newer):
             assert kept in left
+
+
+def test_a_rung_that_is_left_out_is_neither_in_the_entry_nor_in_the_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "BRIDGE_HOME", "CLAUDE_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    market = tmp_path / "market"
+
+    def run(*arguments: str) -> None:
+        done = CliRunner().invoke(setup, arguments)
+        assert done.exit_code == 0, done.output
+
+    run("claude-code", "--without", "socket")
+    entry = json.loads((tmp_path / ".claude.json").read_text())["mcpServers"]["bridge"]
+    assert entry["args"][-2:] == ["--without", "socket"]
+    run("--plugin", str(market))
+    assert {path.name for path in market.rglob("*.json")} >= {"hooks.json", "monitors.json"}
+    run("--plugin", str(market), "--without", "monitor", "--without", "rewake", "--without", "hook")
+    assert not {path.name for path in market.rglob("*.json")} & {"hooks.json", "monitors.json"}
+    server = json.loads((market / "bridge" / ".mcp.json").read_text())["mcpServers"]["bridge"]
+    assert server["args"][-6:] == ["--without", "monitor", "--without", "rewake", "--without", "hook"]

@@ -22,6 +22,7 @@ class PresenceBoard:
         self._seen: dict[int, int] = {}
         self._exited: dict[int, tuple[int, int]] = {}
         self._connections: dict[int, Counter[Reach]] = {}
+        self._via: dict[int, str] = {}
         self._dirty: set[int] = set()
         self._started = now_ms()
 
@@ -39,8 +40,10 @@ class PresenceBoard:
             self._dirty.add(agent)
 
     @contextmanager
-    def connected(self, agent: int, reach: Reach) -> Iterator[None]:
-        """Hold while a stream, a push path or a waiting poll is open."""
+    def connected(self, agent: int, reach: Reach, via: str = "") -> Iterator[None]:
+        """Hold while a stream, a push path or a waiting poll is open; `via` names the way into a session."""
+        if via:
+            self._via[agent] = via
         count = self._connections.setdefault(agent, Counter())
         count[reach] += 1
         self.heartbeat(agent)
@@ -51,6 +54,7 @@ class PresenceBoard:
             count += Counter()  # lets go of what fell to zero
             if not count:
                 self._connections.pop(agent, None)
+                self._via.pop(agent, None)
             self.heartbeat(agent)
 
     def state(self, agent: int) -> Presence:
@@ -65,10 +69,10 @@ class PresenceBoard:
         return ("away", "poll") if age < AWAY_MS else ("offline", "none")
 
     def trace(self, agent: int) -> Trace:
-        """When the agent called last, and when its client ended if nothing came since."""
+        """When the agent called last, when its client ended if nothing came since, and the way into its session."""
         if (exited := self._exited.get(agent)) is not None:
             return Trace(*exited)
-        return Trace(self._seen.get(agent))
+        return Trace(self._seen.get(agent), via=self._via.get(agent, ""))
 
     def idle_for_s(self) -> float:
         """Seconds since anybody called; 0 while somebody is connected."""

@@ -60,6 +60,7 @@ class Member(Result):
     weight: int
     presence: Literal["online", "away", "offline"] = "offline"
     reach: Literal["push", "stream", "poll", "none"] = "none"
+    via: str = Field(default="", exclude_if=lambda v: not v, description="The best way into its session now.")
     joined_at: str
 
 

@@ -469,6 +469,7 @@ def view(tx: Tx, call: Call, member: MemberState) -> Member:
         weight=member.weight,
         presence=state,
         reach=reach,
+        via=call.trace(member.agent).via,
         joined_at=rfc3339(member.joined_at),
     )
 
