@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -208,6 +209,7 @@ def test_pointing_at_a_window_makes_a_profile_that_works(room: Room, desktop: De
             try:
                 for at in (TK.input.point(box), TK.transcript.point(box)):
                     said_on(ours, "press Enter here")
+                    eventually_sync(lambda: reads_keys(ours), within_s=30, what="the command waits for a key")
                     desktop.move(at)
                     os.write(ours, b"\n")
                 said_on(ours, "--dry-run")
@@ -220,6 +222,11 @@ def test_pointing_at_a_window_makes_a_profile_that_works(room: Room, desktop: De
             room.joined("pointed")
             assert room.answer(room.ask("pointed", text="4")) == "4"
         assert len(chat.sent) == 1
+
+
+def reads_keys(terminal: int) -> bool:
+    """Whether the other side reads single keys now; what was typed before it began is thrown away."""
+    return not termios.tcgetattr(terminal)[3] & termios.ICANON
 
 
 def said_on(terminal: int, text: str) -> None:
