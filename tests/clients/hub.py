@@ -40,7 +40,8 @@ class HubAtHome:
         """As a relay does it; in a process of its own, so that the hub is no child of the tests."""
         code = "import sys, pathlib; from mcp_bridge.relay import Hub; Hub(pathlib.Path(sys.argv[1])).ensure()"
         command = [sys.executable, "-c", code, str(self._hub.home)]
-        subprocess.run(command, env=self._environment, check=True, timeout=60)
+        patient = {"BRIDGE_HUB_WAIT_S": "60"}  # a machine that runs other tests too
+        subprocess.run(command, env=self._environment | patient, check=True, timeout=90)
 
     def restart(self) -> None:
         self.end_hub()
