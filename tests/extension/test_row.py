@@ -123,6 +123,7 @@ class Held:
         assert grown[2] < 20_000, f"the store grew by {grown[2]} characters"
 
 
+@pytest.mark.timeout(600)  # half a minute alone, several on a machine with a load of 20
 async def test_twenty_prompts_in_a_row_with_random_faults(rig: Rig) -> None:
     row = Row(rig, await rig.tab(), seed=4)
     await row.run(4)
