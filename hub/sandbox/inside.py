@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from hub.sandbox.engine import Produced
-from hub.sandbox.priority import NICE, go_second
+from hub.sandbox.priority import NICE, give_way, go_second
 
 _TICK_MS: Final = 1000 // os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 10
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -49,7 +49,8 @@ class Inside:
     """A running sandbox, by the process id of its init as the machine sees it."""
 
     def __init__(self, init: int) -> None:
-        self._yielded = False
+        self._yielded = self._gave_way = False
+        self._init = init
         with suppress(OSError):
             for pid in (init, *map(int, Path(f"/proc/{init}/task/{init}/children").read_text().split())):
                 go_second(pid)
@@ -78,6 +79,14 @@ class Inside:
         except OSError:  # no such groups here
             pass
         self._yielded = True
+
+    def give_way(self) -> None:
+        """Once the code has burned some processor time: let the hub run before it whenever it wakes up."""
+        if not self._gave_way:
+            self._gave_way = True
+            for pid in _family(self._init):
+                with suppress(OSError):
+                    give_way(pid)
 
     def look(self) -> Usage:
         """What is used now, daemons and orphans included: whoever is in the namespace is in its /proc."""
@@ -132,6 +141,15 @@ def collect(folder: int, globs: Sequence[str], most_bytes: int) -> tuple[tuple[P
         except (OSError, UnicodeError, ValueError) as error:
             left_out.append(f"{name.encode(errors='replace').decode()}: {error}")
     return tuple(found), tuple(left_out[:_MOST_PRODUCED])
+
+
+def _family(pid: int) -> list[int]:
+    """A process and what descends from it, as the machine numbers them."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    return found
 
 
 def _folder(path: str) -> int:
