@@ -23,12 +23,13 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from hub.settings import default_home
-from mcp_bridge.identity import Identity, project_directory
+from mcp_bridge.identity import SHORT, Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
 from mcp_bridge.push import hooks
 from mcp_bridge.push.channel import CAPABILITY, Channel
@@ -326,12 +327,16 @@ class Relay:
         """What this session may offer; each says by itself whether it works now."""
         made: dict[Rung, Way] = {"channel": Channel(self.write, lambda: self._channels and self._legacy)}
         if inbox is not None:
-            made["socket"] = inbox
+            made["socket"] = replace(inbox, mine=self._in_claude_code)
         if self._codex is not None:
             made["queue"] = self._codex
         if monitor is not None and self._listeners is not None:
             made["monitor"], made["rewake"] = monitor, Rewake(self._listeners)
         return made
+
+    def _in_claude_code(self) -> bool:
+        """Not when another client was started from a shell inside a Claude Code session."""
+        return SHORT.get(str(self._client.get("name", "")), "claude") == "claude"
 
     # --- frames -----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 
 from mcp_bridge.push.digest import ALL_CHARS
@@ -22,10 +22,14 @@ MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class InboxSocket:
-    """One session's inbox. The token stays in this process: it is taken out of the environment."""
+    """One session's inbox. The token stays in this process: it is taken out of the environment.
+
+    Programs started inside a session inherit where its inbox is: `mine` says whether our client is that session.
+    """
 
     path: str
     token: str = field(repr=False)
+    mine: Callable[[], bool] = field(default=lambda: True, compare=False)
 
     @classmethod
     def take(cls, environment: MutableMapping[str, str]) -> InboxSocket | None:
@@ -37,7 +41,7 @@ class InboxSocket:
 
     @property
     def works(self) -> bool:
-        return True
+        return self.mine()
 
     @property
     def most_chars(self) -> int:

@@ -187,7 +187,7 @@ def test_a_long_row_of_pushes_stays_within_what_the_client_takes() -> None:
 class Session:
     """A relay whose client is the test; `inbox` is where it pushes."""
 
-    def __init__(self, world: World, project: Path, inbox: Inbox) -> None:
+    def __init__(self, world: World, project: Path, inbox: Inbox, client: str = "t") -> None:
         project.mkdir()
         env = os.environ | {"BRIDGE_HOME": str(world.home), "PYTHONPATH": str(ROOT), PATH: inbox.path, TOKEN: "secret"}
         self.process = subprocess.Popen(
@@ -199,7 +199,7 @@ class Session:
         )
         self._ask(
             "initialize",
-            {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+            {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": client, "version": "1"}},
         )
         self._ask("tools/list", {})
 
@@ -259,6 +259,32 @@ def test_what_only_went_into_the_socket_is_never_reported_as_seen(tmp_path: Path
         hub("POST", "/v1/rooms/proj/messages", text="by the way")
         eventually_sync(lambda: len(inbox.texts) == 2, what="a room set to wake always wakes")
         assert "by the way" in inbox.texts[1]
+    finally:
+        session.close()
+        world.end()
+
+
+def test_another_client_inside_a_claude_code_session_pushes_nothing_into_it(tmp_path: Path, inbox: Inbox) -> None:
+    world = World(tmp_path / "home")
+    world.home.mkdir()
+    world.start()
+    session = Session(world, tmp_path / "proj", inbox, client="codex-mcp-client")
+    try:
+
+        def hub(method: str, path: str, **body: Any) -> dict[str, Any]:
+            return call_json(world.url, world.token, method, path, body or None)
+
+        eventually_sync(lambda: "bob" in json.dumps(hub("GET", "/v1/agents")))
+        hub("POST", "/v1/rooms/proj/join", create=True)
+
+        def via() -> str | None:
+            members = hub("GET", "/v1/rooms/proj/members")["items"]
+            return next((m.get("via") for m in members if m["agent"] == "bob"), None)
+
+        assert eventually_sync(via, what="the session says how it is reached") == "result"
+        hub("POST", "/v1/rooms/proj/messages", text="for codex only", to=["bob"])
+        eventually_sync(lambda: "for codex only" in json.dumps(session.call("who")), what="the next result brings it")
+        assert inbox.texts == []
     finally:
         session.close()
         world.end()
