@@ -428,6 +428,7 @@ class Relay:
         asked = str(params.get("protocolVersion", ""))
         self._client = params.get("clientInfo") or self._client
         self._capabilities = params.get("capabilities") or {}
+        self._note_host()
         shown: Message = json.loads(json.dumps(self._static["initialize"]))
         shown["protocolVersion"] = asked if asked in LEGACY else LEGACY[0]
         shown["capabilities"]["resources"]["subscribe"] = True
@@ -440,6 +441,14 @@ class Relay:
         if not self._legacy:
             self._client = meta.get(META_CLIENT) or self._client
             self._capabilities = meta.get(META_CAPABILITIES) or self._capabilities
+            self._note_host()
+
+    def _note_host(self) -> None:
+        """Only a model reads what rides on a result; a program waits for it from `poll` and would miss it."""
+        if self._client.get("name") in SHORT:
+            self._pusher.pulls.add("result")
+        else:
+            self._pusher.pulls.discard("result")
 
     def _for_era(self, result: Message) -> Message:
         """What the newer protocol adds to results, taken out for handshake-era clients."""
@@ -671,6 +680,8 @@ class Relay:
         """What waits rides on the result of any tool, when no better way has brought it yet."""
         data = result.get("structuredContent")
         if called in ("poll", "ask") or not isinstance(data, dict) or not data.get("unread") or result.get("isError"):
+            return None
+        if "result" not in self._pusher.offers():
             return None
         try:
             made = self._pusher.pull("result", most_chars=RESULT_CHARS)
