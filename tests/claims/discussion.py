@@ -22,6 +22,6 @@ CLAIMS: Final = [
         "discussion-register",
         "Every vote with an outcome stands in the register with when, who voted and what it names.",
         (REGISTER, f"{TALK}::test_the_export_holds_decisions_and_what_was_said_as_text", UPGRADED),
-        Mutant("hub/features/voting/handlers.py", "        cast_by=tuple(ballots),\n", "", REGISTER),
+        Mutant("hub/features/voting/contract.py", "self.proposal, self.links)", "self.proposal, ())", REGISTER),
     ),
 ]

@@ -28,9 +28,9 @@ CLAIMS: Final = [
         ),
         Mutant(
             "hub/features/github/worker.py",
-            'step = "look" if row["step"] == "send" else row["step"]',
-            'step = row["step"]',
-            CRASH,
+            "tx.run(\"update github_call set step = :look where step = 'send'\", look=LOOK_THEN_SEND)",
+            "pass",
+            f"{GITHUB}::test_data_from_a_backup_finds_what_was_sent_since",
         ),
     ),
     Claim(

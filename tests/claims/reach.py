@@ -170,12 +170,6 @@ CLAIMS: Final = [
             f"{FLIGHTS}::test_a_later_proof_never_acknowledges_what_the_client_dropped_before",
             f"{FLIGHTS}::test_whatever_the_client_does_nothing_comes_twice_and_nothing_is_lost",
         ),
-        Mutant(
-            "mcp_bridge/push/pusher.py",
-            "other.cursor = None",
-            "pass",
-            f"{FLIGHTS}::test_a_later_proof_never_acknowledges_what_the_client_dropped_before",
-        ),
     ),
     Claim(
         "reach-once",
