@@ -100,6 +100,26 @@ async def http_load(
     return sample
 
 
+async def open_socket(url: str, token: str, path: str = "/v1/ws") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket connection (RFC 6455) as bare streams: a client library would cost more than what is measured."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**22)
+    writer.write(
+        f"GET {path} HTTP/1.1\r\nhost: {parts.netloc}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        f"sec-websocket-version: 13\r\nsec-websocket-key: {base64.b64encode(secrets.token_bytes(16)).decode()}\r\n"
+        f"authorization: Bearer {token}\r\n\r\n".encode()
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 "), head
+    return reader, writer
+
+
+def text_frame(data: bytes) -> bytes:
+    """One client frame of up to 64 KiB; its mask of zeros leaves the data as it is."""
+    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+    return b"\x81" + size + b"\0\0\0\0" + data
+
+
 async def ws_load(
     url: str, token: str, frame: Callable[[int], str], sockets: int, in_flight: int, seconds: float
 ) -> Sample:

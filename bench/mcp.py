@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import uvloop
 
 from bench.load import HttpConnection
-from bench.servers import Server, free_port, wait_for
+from bench.servers import Server, served
 
 TRIVIAL = """
 import sys, uvicorn
@@ -47,17 +46,9 @@ META = {
 }
 
 
-@contextmanager
-def trivial() -> Iterator[Server]:
+def trivial() -> AbstractContextManager[Server]:
     """The SDK's server with one tool that returns its argument, behind the same authentication."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", TRIVIAL, str(port)])
-    try:
-        wait_for(port)
-        yield Server(f"http://127.0.0.1:{port}", "any", process, Path())
-    finally:
-        process.terminate()
-        process.wait(10)
+    return served(TRIVIAL, "any")
 
 
 def call_cpu_us(server: Server, tool: str, arguments: dict[str, object], seconds: float) -> float:

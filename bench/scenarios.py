@@ -14,8 +14,8 @@ import uvloop
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from bench import goals, peers, queues, sandbox
-from bench.load import TEXT, HttpConnection, http_load, ws_burst, ws_load
+from bench import goals, peers, queues, sandbox, scale
+from bench.load import TEXT, HttpConnection, http_load, open_socket, text_frame, ws_burst, ws_load
 from bench.pair import Pair, Run, seconds
 from bench.servers import Server, post
 
@@ -131,7 +131,7 @@ def fan_out(sockets: int) -> Run:
 
 async def _burst(server: Server, sockets: int, events: int) -> float:
     """Every event is durable and checked before it goes out."""
-    tokens = [_agent(server) for _ in range((sockets + 19) // 20)]
+    tokens = scale.agents(server, (sockets + 19) // 20)
     asked = json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": await _cursor(server)}, "batch": True})
     readers = [await RawReader(server, tokens[i // 20]).open("/v1/ws", asked) for i in range(sockets)]
     post_frame: dict[str, object] = {"op": "messages.post", "room": "bench", "text": TEXT}
@@ -168,20 +168,10 @@ class RawReader:
         self._token = token
 
     async def open(self, path: str, first: str | None = None) -> RawReader:
-        host, port = self._server.url.removeprefix("http://").split(":")
-        self._reader, self._writer = await asyncio.open_connection(host, int(port), limit=2**22)
-        self._writer.write(
-            f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-            f"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            f"authorization: Bearer {self._token}\r\n\r\n".encode()
-        )
-        await self._reader.readuntil(b"\r\n\r\n")
-        if first is None:
-            return self
-        frame = first.encode()
-        length = bytes([0x80 | 126]) + len(frame).to_bytes(2, "big") if len(frame) > 125 else bytes([0x80 | len(frame)])
-        self._writer.write(b"\x81" + length + bytes(4) + frame)  # a mask of zeros leaves the text as it is
-        await self._reader.readuntil(b'"ok"')
+        self._reader, self._writer = await open_socket(self._server.url, self._token, path)
+        if first is not None:
+            self._writer.write(text_frame(first.encode()))
+            await self._reader.readuntil(b'"ok"')
         return self
 
     async def count(self, events: int) -> None:
@@ -195,14 +185,6 @@ class RawReader:
             cut = text.rfind(mark)
             rest = text[max(cut + len(mark), len(text) - len(mark) + 1) :] if cut >= 0 else text[-len(mark) + 1 :]
         self._writer.close()
-
-
-def _agent(server: Server) -> str:
-    name = f"r{secrets.token_hex(4)}"
-    token = str(post(server, "/v1/agents", {"name": name})["token"])
-    post(server, "/v1/rooms/bench/invites", {"agent": name})
-    post(server, "/v1/rooms/bench/join", {}, token)
-    return token
 
 
 def sqlite_batches(subject: Server, _bare: Server) -> Pair:

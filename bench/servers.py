@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,16 +100,21 @@ def wait_for(port: int, within_s: float = 20) -> None:
 
 
 @contextmanager
-def reference() -> Iterator[Server]:
-    """Bare Starlette and WebSocket echo with the hub's own server settings."""
+def served(source: str, token: str) -> Iterator[Server]:
+    """A server from its Python source, which gets the port as its argument."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", REFERENCE, str(port)])
+    process = subprocess.Popen([sys.executable, "-c", source, str(port)])
     try:
         wait_for(port)
-        yield Server(f"http://127.0.0.1:{port}", "none", process, Path())
+        yield Server(f"http://127.0.0.1:{port}", token, process, Path())
     finally:
         process.terminate()
         process.wait(10)
+
+
+def reference() -> AbstractContextManager[Server]:
+    """Bare Starlette and WebSocket echo with the hub's own server settings."""
+    return served(REFERENCE, "none")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from bench.__main__ import GATES, page
-from bench.queues import Missing, hub_pairs, nats_pairs, nats_server, nats_version, redis_pairs
+from bench.queues import Missing, hub_pairs, nats_binary, nats_pairs, nats_version, redis_pairs
 from bench.scenarios import ALL
 from bench.servers import hub
 
@@ -20,7 +20,7 @@ def test_a_peer_hands_its_backlog_to_the_workers(peer: Callable[[float, int], fl
 
 
 def test_a_nats_server_that_syncs_each_write_hands_its_backlog_to_the_workers() -> None:
-    if nats_version(nats_server()) < (2, 10):
+    if nats_version(nats_binary(durable=False)) < (2, 10):
         with pytest.raises(Missing, match=r"2\.10"):
             nats_pairs(0.2, 200, durable=True)
     else:
