@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.clients.loopback import LoopbackHandler, LoopbackModel
 
 Body = dict[str, Any]
 Part = dict[str, Any]
@@ -21,7 +21,7 @@ def use(tool: str, **arguments: Any) -> Part:
     return {"functionCall": {"name": tool, "args": arguments}}
 
 
-class MockGemini:
+class MockGemini(LoopbackModel):
     """`script` maps a request with tools to the answer's parts; requests without tools get a plain word."""
 
     def __init__(self, script: Script) -> None:
@@ -29,39 +29,20 @@ class MockGemini:
         self.bodies: list[Body] = []
         model = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                return None
-
+        class Handler(LoopbackHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
                 if "countTokens" in self.path:
-                    self._send(b'{"totalTokens": 1}', "application/json")
+                    self.send(b'{"totalTokens": 1}', "application/json")
                     return
                 model.bodies.append(body)
                 answer = json.dumps(model.answer(body))
                 if "streamGenerateContent" in self.path:
-                    self._send(f"data: {answer}\n\n".encode(), "text/event-stream")
+                    self.send(f"data: {answer}\n\n".encode(), "text/event-stream")
                 else:
-                    self._send(answer.encode(), "application/json")
+                    self.send(answer.encode(), "application/json")
 
-            def _send(self, data: bytes, kind: str) -> None:
-                self.send_response(200)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve(Handler)
 
     def having(self, text: str) -> list[Body]:
         """Requests with tools whose conversation holds this text."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.clients.loopback import LoopbackHandler, LoopbackModel
 
 Body = dict[str, Any]
 Block = dict[str, Any]
@@ -21,7 +21,7 @@ def use(tool: str, **arguments: Any) -> Block:
     return {"type": "tool_use", "name": tool, "input": arguments}
 
 
-class MockModel:
+class MockModel(LoopbackModel):
     """`script` maps a request with tools to the answer's blocks; requests without tools get a plain word."""
 
     def __init__(self, script: Script) -> None:
@@ -33,12 +33,7 @@ class MockModel:
         self._count = 0
         model = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                return None
-
+        class Handler(LoopbackHandler):
             def do_HEAD(self) -> None:
                 self._json({})
 
@@ -65,26 +60,12 @@ class MockModel:
                     self._json(model.whole(body, blocks))
                     return
                 data = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in model.events(body, blocks))
-                self._send(data.encode(), "text/event-stream")
+                self.send(data.encode(), "text/event-stream")
 
             def _json(self, value: Body) -> None:
-                self._send(json.dumps(value).encode(), "application/json")
+                self.send(json.dumps(value).encode(), "application/json")
 
-            def _send(self, data: bytes, kind: str) -> None:
-                self.send_response(200)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve(Handler)
 
     def having(self, text: str) -> list[Body]:
         """Requests with tools whose body holds this text. Each body is looked through once for each text."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.clients.loopback import LoopbackHandler, LoopbackModel
 
 Body = dict[str, Any]
 Item = dict[str, Any]
@@ -32,7 +32,7 @@ def has_servers(body: Body) -> bool:
     return any(tool.get("type") == "namespace" and tool["name"].startswith("mcp__") for tool in body.get("tools", ()))
 
 
-class MockResponses:
+class MockResponses(LoopbackModel):
     """`script` maps a session's request to the output items of the answer; other requests get a plain word."""
 
     def __init__(self, script: Script) -> None:
@@ -41,37 +41,18 @@ class MockResponses:
         self._count = 0
         model = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: Any) -> None:
-                return None
-
+        class Handler(LoopbackHandler):
             def do_GET(self) -> None:
-                self._send(b'{"data": [], "models": []}', "application/json")
+                self.send(b'{"data": [], "models": []}', "application/json")
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)))
                 if has_servers(body):
                     model.bodies.append(body)
                 events = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in model.events(body))
-                self._send(events.encode(), "text/event-stream")
+                self.send(events.encode(), "text/event-stream")
 
-            def _send(self, data: bytes, kind: str) -> None:
-                self.send_response(200)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve(Handler)
 
     def having(self, text: str) -> list[Body]:
         """Requests of the session whose input holds this text."""
