@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.commands.test_commands import bridge, home  # noqa: F401 (a fixture)
-from tests.features.hooks.test_hooks import ISSUE, github, payload
+from tests.features.hooks.test_hooks import ISSUE, payload
+from tests.support.signing import signed
 
 
 def _call(address: str, secret: str, delivery: str) -> dict[str, object]:
     body = json.dumps(payload("closed")).encode()
-    request = urllib.request.Request(address, body, github(secret, body, "issues", delivery))
+    request = urllib.request.Request(address, body, signed(secret, body, "issues", delivery))
     with urllib.request.urlopen(request, timeout=10) as answer:
         found: dict[str, object] = json.load(answer)
     return found

@@ -7,8 +7,6 @@ description; one that does not fit fails the test that caused it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -224,14 +222,3 @@ async def github_running() -> AsyncIterator[FakeGithub]:
         server.close()
         await server.wait_closed()
     assert fake.problems == []
-
-
-def signed(secret: str, body: bytes, event: str, delivery: str) -> dict[str, str]:
-    """The headers of GitHub's call to a hook."""
-    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return {
-        "content-type": "application/json",
-        "x-github-event": event,
-        "x-github-delivery": delivery,
-        "x-hub-signature-256": f"sha256={signature}",
-    }

@@ -41,8 +41,9 @@ from hub.log.log import load_body
 from hub.settings import Settings, SettingsError
 from tests.features.hooks.test_hooks import payload
 from tests.log.test_rebuild import same_after_rebuild
-from tests.support.github import TOKEN, Answer, FakeGithub, github_running, signed
+from tests.support.github import TOKEN, Answer, FakeGithub, github_running
 from tests.support.hubs import TestHub, running_hub
+from tests.support.signing import signed
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio

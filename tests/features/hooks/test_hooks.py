@@ -25,6 +25,7 @@ from hub.kernel.inbox.contract import ReadEvents
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, UpdateMember
 from tests.log.test_rebuild import same_after_rebuild
 from tests.support.hubs import TestHub
+from tests.support.signing import signed
 
 pytestmark = pytest.mark.anyio
 ISSUE = "https://github.com/acme/app/issues/5"
@@ -43,16 +44,6 @@ def payload(action: str, kind: str = "issue", **more: Any) -> dict[str, Any]:
     }
 
 
-def github(secret: str, body: bytes, event: str, delivery: str = "d-1") -> dict[str, str]:
-    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return {
-        "content-type": "application/json",
-        "x-github-event": event,
-        "x-github-delivery": delivery,
-        "x-hub-signature-256": f"sha256={signature}",
-    }
-
-
 class Outside:
     """A service that calls a hook."""
 
@@ -62,8 +53,8 @@ class Outside:
 
     async def send(self, event: str, made: dict[str, Any], delivery: str = "d-1", **headers: str) -> Any:
         body = orjson.dumps(made)
-        signed = {**github(self.secret, body, event, delivery), **headers}
-        return await self._http.post(self.hook.path, content=body, headers=signed)
+        signature = signed(self.secret, body, event, delivery)
+        return await self._http.post(self.hook.path, content=body, headers={**signature, **headers})
 
 
 @asynccontextmanager
@@ -145,17 +136,17 @@ async def test_standard_webhooks_are_taken_within_five_minutes_and_once(hub: Tes
     key = base64.b64decode((hook.secret or "").removeprefix("whsec_"))
     body = orjson.dumps({"text": "deployed"})
 
-    def signed(ident: str, at_s: int) -> dict[str, str]:
+    def stamped(ident: str, at_s: int) -> dict[str, str]:
         made = hmac.new(key, f"{ident}.{at_s}.".encode() + body, hashlib.sha256).digest()
         values = {"webhook-id": ident, "webhook-timestamp": str(at_s), "content-type": "application/json"}
         return {**values, "webhook-signature": "v1,AAAA v1," + base64.b64encode(made).decode()}
 
     now_s = hub.clock.now_ms // 1000
     async with hub.client(hub.local_token) as client:
-        first = await client.http.post(hook.path, content=body, headers=signed("a", now_s))
-        again = await client.http.post(hook.path, content=body, headers=signed("a", now_s))
-        late = await client.http.post(hook.path, content=body, headers=signed("b", now_s - 301))
-        moved = await client.http.post(hook.path, content=body, headers={**signed("c", now_s), "webhook-id": "d"})
+        first = await client.http.post(hook.path, content=body, headers=stamped("a", now_s))
+        again = await client.http.post(hook.path, content=body, headers=stamped("a", now_s))
+        late = await client.http.post(hook.path, content=body, headers=stamped("b", now_s - 301))
+        moved = await client.http.post(hook.path, content=body, headers={**stamped("c", now_s), "webhook-id": "d"})
     assert [answer.status_code for answer in (first, again, late, moved)] == [200, 200, 401, 401]
     assert (first.json()["posted"], again.json()["posted"]) == (True, False)
     assert await said(local) == ["deployed"]
@@ -192,9 +183,9 @@ async def test_a_hook_ends_when_it_is_removed_or_its_author_may_not_write(hub: T
 @pytest.mark.parametrize("body", [b"[]", b"{", b'{"a":1,"a":2}', b"\xff", b'{"a":NaN}'])
 async def test_a_body_that_is_no_object_is_refused(outside: tuple[Caller, Outside], body: bytes) -> None:
     _local, service = outside
-    answer = await service._http.post(service.hook.path, content=body, headers=github(service.secret, body, "issues"))
+    answer = await service._http.post(service.hook.path, content=body, headers=signed(service.secret, body, "issues"))
     assert 400 <= answer.status_code < 500
-    form = {**github(service.secret, b"x", "issues"), "content-type": "application/x-www-form-urlencoded"}
+    form = {**signed(service.secret, b"x", "issues"), "content-type": "application/x-www-form-urlencoded"}
     assert (await service._http.post(service.hook.path, content=b"x", headers=form)).status_code == 415
 
 
