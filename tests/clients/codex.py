@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-from tests.clients.terminal import Terminal
+from tests.clients.terminal import Terminal, run_in
 
 ROOT = Path(__file__).parents[2]
 CODEX = Path(__file__).parent / "node_modules" / ".bin" / "codex"
@@ -75,14 +74,6 @@ class Codex:
             self._terminal = None
 
     def _run(self, *command: str) -> str:
-        done = subprocess.run(
-            command,
-            env=self.environment,
-            cwd=self.project,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            stdin=subprocess.DEVNULL,
-        )
+        done = run_in(self.project, self.environment, *command)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+from tests.clients.terminal import run_in
 
 ROOT = Path(__file__).parents[2]
 GEMINI = Path(__file__).parent / "node_modules" / ".bin" / "gemini"
@@ -48,14 +49,6 @@ class Gemini:
         return self._run(str(GEMINI), *chosen, "--prompt", text)
 
     def _run(self, *command: str) -> str:
-        done = subprocess.run(
-            command,
-            env=self.environment,
-            cwd=self.project,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            stdin=subprocess.DEVNULL,
-        )
+        done = run_in(self.project, self.environment, *command)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -75,6 +75,15 @@ class HubAtHome:
 
         return str(eventually_sync(once, within_s=30))
 
+    def receipts(self, message: str) -> list[tuple[str, str]]:
+        """Each recipient of a message, and how far it got there."""
+        found = self.hub("GET", f"/v1/rooms/{ROOM}/messages/{message}/receipts")["receipts"]
+        return [(receipt["agent"], receipt["state"]) for receipt in found]
+
+    def receipt(self, message: str) -> str:
+        """How far a message got with its one recipient."""
+        return self.receipts(message)[0][1]
+
     def stop_hub(self) -> None:
         """End the hub for good, once the clients are gone."""
         eventually_sync(self._ended, what="the session's relay is gone, so nothing starts the hub again")

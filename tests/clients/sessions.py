@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.clients.terminal import Terminal
+from tests.clients.terminal import Terminal, run_in
 from tests.support.waiting import eventually_sync
 
 ROOT = Path(__file__).parents[2]
@@ -57,15 +57,7 @@ class ClaudeCode:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of the client that ends by itself."""
-        return subprocess.run(
-            [str(CLAUDE), *arguments],
-            env=self.environment,
-            cwd=self.project,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            stdin=subprocess.DEVNULL,
-        )
+        return run_in(self.project, self.environment, str(CLAUDE), *arguments)
 
     def set_up(self) -> None:
         """What a user does once."""
@@ -73,10 +65,7 @@ class ClaudeCode:
 
     def bridge(self, *arguments: str) -> None:
         """`mcp-bridge` as this user, in the project."""
-        command = [sys.executable, "-m", "mcp_bridge", *arguments]
-        done = subprocess.run(
-            command, env=self.environment, cwd=self.project, capture_output=True, text=True, timeout=60
-        )
+        done = run_in(self.project, self.environment, sys.executable, "-m", "mcp_bridge", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self, *arguments: str) -> None:

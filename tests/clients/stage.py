@@ -43,11 +43,6 @@ class Stage(HubAtHome):
         self.claude.bridge("setup", "--plugin", str(market), *left_out)
         return ["--plugin-dir", str(market / "bridge")]
 
-    def receipt(self, message: str) -> str:
-        """How far a message got with its one recipient."""
-        found = self.hub("GET", f"/v1/rooms/proj/messages/{message}/receipts")
-        return str(found["receipts"][0]["state"])
-
     def arrives(self, text: str) -> float:
         """Seconds until the text is in a request body."""
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal: what it shows is kept, what terminals are asked is answered."""
+"""Programs of a user: in a pseudo-terminal, where what it shows is kept and its questions are answered, or without."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ LINES: Final = 40
 COLUMNS: Final = 120
 # what a full-screen program asks before it starts: where the cursor is, what kind of terminal this is
 ANSWERS: Final = {b"\x1b[6n": b"\x1b[1;1R", b"\x1b[c": b"\x1b[?62;c"}
+
+
+def run_in(folder: Path, environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    """A command without a terminal that ends by itself."""
+    return subprocess.run(
+        command,
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 class Terminal:

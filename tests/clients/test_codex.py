@@ -73,8 +73,7 @@ def test_codex_joins_sends_and_polls_and_a_message_to_it_is_in_its_next_request(
     assert sent[0] in outputs(stage.model.bodies[first])[2]
     said = stage.hub("GET", "/v1/rooms/proj/messages")["items"]
     assert ("codex-proj", "hello from codex") in [(message["from"], message["text"]) for message in said]
-    receipts = stage.hub("GET", f"/v1/rooms/proj/messages/{sent[0]}/receipts")["receipts"]
-    assert [(r["agent"], r["state"]) for r in receipts] == [("codex-proj", "seen")], "the poll after it acknowledged"
+    assert stage.receipts(sent[0]) == [("codex-proj", "seen")], "the poll after it acknowledged"
 
 
 def test_what_codex_did_not_poll_rides_on_its_next_result_and_is_not_seen_without_proof(stage: Stage) -> None:
@@ -91,8 +90,7 @@ def test_what_codex_did_not_poll_rides_on_its_next_result_and_is_not_seen_withou
     stage.codex.exec("say something")
     assert "UNREAD-WORD" in outputs(stage.model.bodies[-1])[1]
     assert json.dumps(stage.model.bodies[-1]["input"]).count(f"id {sent[0]} from") == 1
-    receipts = stage.hub("GET", f"/v1/rooms/proj/messages/{sent[0]}/receipts")["receipts"]
-    assert receipts[0]["state"] in ("queued", "delivered"), "no call came after it"
+    assert stage.receipt(sent[0]) in ("queued", "delivered"), "no call came after it"
 
 
 def open_session(stage: Stage) -> None:
@@ -102,17 +100,13 @@ def open_session(stage: Stage) -> None:
     eventually_sync(lambda: stage.reach_of("codex-proj") == "push", within_s=60, what="its queue can be written")
 
 
-def state(stage: Stage, message: str) -> str:
-    return str(stage.hub("GET", f"/v1/rooms/proj/messages/{message}/receipts")["receipts"][0]["state"])
-
-
 def test_an_idle_interactive_codex_takes_a_turn_for_a_message_and_only_then_it_is_seen(stage: Stage) -> None:
     open_session(stage)
     ids = []
     for number in range(2):
         ids.append(stage.send(f"IDLE-{number}-WORD", "codex-proj"))
         eventually_sync(lambda: stage.model.having(f"IDLE-{len(ids) - 1}-WORD"), within_s=40, what="a request with it")
-        eventually_sync(lambda: state(stage, ids[-1]) == "seen", what="the answer proves it")
+        eventually_sync(lambda: stage.receipt(ids[-1]) == "seen", what="the answer proves it")
     assert b"IDLE-0-WORD" in stage.codex.screen
     last = json.dumps(stage.model.bodies[-1]["input"])
     assert [len(re.findall(rf"{message}(?![0-9a-z])", last)) for message in ids] == [1, 1], last[-3000:]

@@ -67,8 +67,7 @@ def test_gemini_joins_sends_and_polls_and_a_message_to_it_is_in_its_next_request
     assert sent[0] in after_send + after_poll
     said = stage.hub("GET", "/v1/rooms/proj/messages")["items"]
     assert ("gemini-proj", "hello from gemini") in [(message["from"], message["text"]) for message in said]
-    receipts = stage.hub("GET", f"/v1/rooms/proj/messages/{sent[0]}/receipts")["receipts"]
-    assert [(r["agent"], r["state"]) for r in receipts] == [("gemini-proj", "seen")], "the poll after it acknowledged"
+    assert stage.receipts(sent[0]) == [("gemini-proj", "seen")], "the poll after it acknowledged"
 
 
 def test_setup_and_remove_leave_gemini_with_its_own_settings(tmp_path: Path) -> None:
