@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import asyncpg
 import pytest
 
 from hub.client import LocalCaller
+from hub.core.caller import Caller
 from hub.features.files.contract import DeleteFile, ReadFile
 from hub.features.jobs.contract import SubmitJob
 from hub.features.kanban.contract import AddCard, CommentCard
@@ -78,16 +80,22 @@ async def test_rebuilt_rows_equal_live_rows(tmp_path: Path, server: str) -> None
         assert await hub.app.store.write(same_after_rebuild) == []
 
 
-async def test_a_message_sent_through_one_hub_wakes_a_reader_at_another(tmp_path: Path, server: str) -> None:
-    url = await fresh_database(server)
-    async with (
-        running_hub(tmp_path / "a", store=PostgresStore(url)) as first,
-        running_hub(tmp_path / "b", store=PostgresStore(url)) as second,
-    ):
+@asynccontextmanager
+async def apart(
+    tmp_path: Path, one: PostgresStore, other: PostgresStore
+) -> AsyncIterator[tuple[TestHub, TestHub, Caller, Caller]]:
+    """Two hubs over one database, with ada at the first and ben at the second, both in room `build`."""
+    async with running_hub(tmp_path / "a", store=one) as first, running_hub(tmp_path / "b", store=other) as second:
         ada, _ben = await first.agent("ada"), await first.agent("ben")
         await ada.call(CreateRoom(room="build", open_to="all"))
         ben = LocalCaller(second.app.dispatch, await second.app.authenticator.authenticate(first.tokens["ben"]))
         await ben.call(JoinRoom(room="build"))
+        yield first, second, ada, ben
+
+
+async def test_a_message_sent_through_one_hub_wakes_a_reader_at_another(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    async with apart(tmp_path, PostgresStore(url), PostgresStore(url)) as (_first, _second, ada, ben):
         waiting = asyncio.create_task(ben.call(PollInbox(wait_s=20)))
         await asyncio.wait({waiting}, timeout=0.3)
         await ada.call(PostMessage(room="build", text="over there"))
@@ -321,14 +329,7 @@ async def wakes(sender: Any, reader: Any, text: str) -> None:
 
 async def test_readers_elsewhere_wake_after_the_database_dropped_every_connection(tmp_path: Path, server: str) -> None:
     url = await fresh_database(server)
-    async with (
-        running_hub(tmp_path / "a", store=PostgresStore(url)) as first,
-        running_hub(tmp_path / "b", store=PostgresStore(url)) as second,
-    ):
-        ada, _ben = await first.agent("ada"), await first.agent("ben")
-        await ada.call(CreateRoom(room="build", open_to="all"))
-        ben = LocalCaller(second.app.dispatch, await second.app.authenticator.authenticate(first.tokens["ben"]))
-        await ben.call(JoinRoom(room="build"))
+    async with apart(tmp_path, PostgresStore(url), PostgresStore(url)) as (first, second, ada, ben):
         sides = [hub.app.store._side for hub in (first, second)]  # type: ignore[attr-defined]
         admin = await asyncpg.connect(server)
         await admin.execute(
@@ -350,14 +351,7 @@ async def test_a_reader_elsewhere_wakes_although_the_wake_up_was_lost(tmp_path: 
     url = await fresh_database(server)
     deaf = PostgresStore(url)
     deaf._tell = lambda growth: None  # type: ignore[method-assign]
-    async with (
-        running_hub(tmp_path / "a", store=deaf) as first,
-        running_hub(tmp_path / "b", store=PostgresStore(url)) as second,
-    ):
-        ada, _ben = await first.agent("ada"), await first.agent("ben")
-        await ada.call(CreateRoom(room="build", open_to="all"))
-        ben = LocalCaller(second.app.dispatch, await second.app.authenticator.authenticate(first.tokens["ben"]))
-        await ben.call(JoinRoom(room="build"))
+    async with apart(tmp_path, deaf, PostgresStore(url)) as (_first, _second, ada, ben):
         await wakes(ada, ben, "one")
         await wakes(ada, ben, "two")
 
