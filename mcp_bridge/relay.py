@@ -334,9 +334,13 @@ class Relay:
             made["monitor"], made["rewake"] = monitor, Rewake(self._listeners)
         return made
 
+    def _host(self) -> str:
+        """What people call the client with a model that we serve; empty for a program, or one nobody knows."""
+        return SHORT.get(str(self._client.get("name", "")), "")
+
     def _in_claude_code(self) -> bool:
         """Not when another client was started from a shell inside a Claude Code session."""
-        return SHORT.get(str(self._client.get("name", "")), "claude") == "claude"
+        return self._host() in ("claude", "")
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
@@ -445,7 +449,7 @@ class Relay:
 
     def _note_host(self) -> None:
         """Only a model reads what rides on a result; a program waits for it from `poll` and would miss it."""
-        if self._client.get("name") in SHORT:
+        if self._host():
             self._pusher.pulls.add("result")
         else:
             self._pusher.pulls.discard("result")

@@ -66,6 +66,7 @@ def base32(number: int) -> str:
     return out
 
 
+@lru_cache(maxsize=8192)
 def from_base32(text: str) -> int:
     number = 0
     for char in text:
@@ -91,10 +92,7 @@ def split_id(letter: str, text: str, error: type[NotFound] = NotFound) -> tuple[
 
 def log_of(text: str) -> int:
     """The stream's number in an id that `make_id` made."""
-    return _number(text[1 : text.index("-")])
-
-
-_number = lru_cache(maxsize=8192)(from_base32)
+    return from_base32(text[1 : text.index("-")])
 
 
 def direct_name(first: int, second: int) -> str:
