@@ -335,19 +335,29 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
       say({ type: "inserted", id: now.id, sent: now.sent });
       if (!(attached === now.id)) await attach(now);
       await putIn(now);
-      phase = "ready";
-      word = "";
-      insist({ type: "ask-send", id: now.id, sent: now.sent });
-      await until(() => word || declined);
-      refused();
-      unheard = null;
-      const question = /** @type {string} */ (word) === "send" ? await pressSend(now, before) : await personSends(now, before);
+      const question = (await maySend(now)) ? await pressSend(now, before) : await personSends(now, before);
       if (!question) continue;
-      phase = "answering";
-      pending("");
-      banner.show(`Claude is answering ${now.from}.`, [{ label: "Stop", act: stop }], false);
-      return await answerTo(now, question, true);
+      return await answering(now, question);
     }
+  }
+
+  /** Whether the button may be pressed by itself, as the worker says; a person presses it otherwise. */
+  async function maySend(/** @type {PageJob} */ now) {
+    phase = "ready";
+    word = "";
+    insist({ type: "ask-send", id: now.id, sent: now.sent });
+    await until(() => word || declined);
+    refused();
+    unheard = null;
+    return /** @type {string} */ (word) === "send";
+  }
+
+  /** The answer that is being written to a question that was just put. */
+  async function answering(/** @type {PageJob} */ now, /** @type {Element} */ question) {
+    phase = "answering";
+    pending("");
+    banner.show(`Claude is answering ${now.from}.`, [{ label: "Stop", act: stop }], false);
+    return await answerTo(now, question, true);
   }
 
   /** Another answer to the newest question on the page: Retry is pressed as Send is, on the worker's word or by a person. */
@@ -363,13 +373,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
     now.sent = { path: page.location.pathname, origin: performance.timeOrigin, same: 0 };
     net = noNet();
     say({ type: "inserted", id: now.id, sent: now.sent });
-    phase = "ready";
-    word = "";
-    insist({ type: "ask-send", id: now.id, sent: now.sent });
-    await until(() => word || declined);
-    refused();
-    unheard = null;
-    const alone = /** @type {string} */ (word) === "send";
+    const alone = await maySend(now);
     if (alone) pressRetry(question);
     else {
       pending("waiting for a person");
@@ -390,10 +394,7 @@ function createDriver({ finder, editor, turns, banner, page, say, timings }) {
     if (!begun && net.startedAt) throw pageFailure("no-trace", "Retry was pressed, but the page shows no new answer.", "unknown");
     if (!begun) throw pageFailure("not-sent", "Retry was pressed once and the page did nothing.");
     if (!alone) insist({ type: "sent", id: now.id, sent: now.sent });
-    phase = "answering";
-    pending("");
-    banner.show(`Claude is answering ${now.from}.`, [{ label: "Stop", act: stop }], false);
-    return await answerTo(now, turns.newest(now.text) ?? question, true);
+    return await answering(now, turns.newest(now.text) ?? question);
   }
 
   function pressRetry(/** @type {Element} */ question) {
