@@ -320,6 +320,7 @@ class Relay:
             off=off,
             quiet=quiet,
             hold=(lambda: rollout.busy) if rollout is not None else (lambda: False),
+            recall=codex.recall if codex is not None else (lambda _marker: False),
         )
         self._hooks = hooks.Hooks(self._pusher, transcript, monitor.claim if monitor else lambda _prompt: None)
 

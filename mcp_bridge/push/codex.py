@@ -26,6 +26,7 @@ from mcp_bridge.push.ways import PushFailed
 CLIENT: Final = "codex-mcp-client"
 LIMIT_S: Final = 20.0
 TAKEN_S: Final = 30.0  # an idle session takes what is queued within 10 s
+BEGUN_S: Final = 0.3  # a turn that begins with a queued text has it in the rollout by then
 BEGINS: Final = "task_started"
 ENDS: Final = ("task_complete", "turn_aborted")
 FROM_MODEL: Final = ("function_call", "custom_tool_call", "local_shell_call", "reasoning")
@@ -41,6 +42,8 @@ class CodexSession:
         self.home, self.program = home, program
         self.thread = ""
         self._refuses = False
+        self._queued: dict[str, str] = {}  # marker -> the queue's own id of that text
+        self._stale: list[str] = []  # given up: not to be found there when the same messages go again
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> CodexSession:
@@ -67,7 +70,22 @@ class CodexSession:
         return ALL_CHARS
 
     def forget(self, marker: str) -> None:
-        return None
+        if queued := self._queued.pop(marker, ""):
+            self._stale.append(queued)
+
+    def recall(self, marker: str) -> bool:
+        """Take a text out of the queue; whether it was still there. Asked once for each: what was taken stays taken."""
+        queued = self._queued.pop(marker, "")
+        if not queued:
+            return False
+        try:
+            answer = self._ask([self._delete(queued)])
+        except PushFailed:
+            return False
+        return (answer.get("result") or {}).get("deleted") is True
+
+    def _delete(self, queued: str) -> Json:
+        return {"method": "thread/queue/delete", "params": {"threadId": self.thread, "queuedSubmissionId": queued}}
 
     def rollout(self) -> Path | None:
         """The file in which Codex writes this session down."""
@@ -79,19 +97,24 @@ class CodexSession:
         """Put one message into the session's queue. Raises PushFailed; not when it waits there for the turn's end."""
         added: Json = {"threadId": self.thread, "clientUserMessageId": f"bridge-{marker}"}
         added["input"] = [{"type": "text", "text": text}]
+        stale, self._stale = self._stale, []
+        answer = self._ask([*map(self._delete, stale), {"method": "thread/queue/add", "params": added}])
+        if "error" in answer:
+            self._refuses = (answer["error"] or {}).get("code") in (-32600, -32601)  # it does not know the method
+            raise PushFailed(f"Codex refuses: {str((answer['error'] or {}).get('message'))[:200]}")
+        submission = (answer.get("result") or {}).get("queuedSubmission") or {}
+        if queued := str(submission.get("id") or ""):
+            self._queued[marker] = queued
+
+    def _ask(self, requests: list[Json]) -> Json:
+        """Start an app server, make these requests, and return the answer to the last. Raises PushFailed."""
         hello = {"clientInfo": {"name": "mcp_bridge", "title": "Multi-Agent Bridge", "version": "1"}}
         frames: list[Json] = [
             {"id": 1, "method": "initialize", "params": {**hello, "capabilities": {"experimentalApi": True}}},
             {"method": "initialized"},
-            {"id": 2, "method": "thread/queue/add", "params": added},
+            *({"id": number, **request} for number, request in enumerate(requests, 2)),
         ]
-        answer = self._ask(frames, wanted=2)
-        if "error" in answer:
-            self._refuses = (answer["error"] or {}).get("code") in (-32600, -32601)  # it does not know the method
-            raise PushFailed(f"Codex refuses: {str((answer['error'] or {}).get('message'))[:200]}")
-
-    def _ask(self, frames: list[Json], wanted: int) -> Json:
-        """Start an app server, say `frames`, and return the answer to the wanted one. Raises PushFailed."""
+        wanted = len(requests) + 1
         command = [self.program, "app-server"]
         environment = {name: value for name, value in os.environ.items() if name != "BRIDGE_TOKEN"}
         environment["CODEX_HOME"] = str(self.home)
@@ -129,7 +152,7 @@ class Rollout(Transcript):
         self._clock = clock
         self._reading = threading.Lock()
         self._turn = False
-        self._idle_since = clock()
+        self._turned_at = clock()
         self._queued_at: dict[str, float] = {}
 
     @property
@@ -146,6 +169,12 @@ class Rollout(Transcript):
         super().forget(marker)
         self._queued_at.pop(marker, None)
 
+    def overtaken(self) -> frozenset[str]:
+        """Texts in the queue of a session that works on something else."""
+        self._read_on()
+        begun = self._turn and self._clock() - self._turned_at >= BEGUN_S
+        return frozenset(marker for marker, stage in self._expected.items() if begun and stage == "queued")
+
     def look(self) -> dict[str, Stage | None]:
         """How far each got; None when an idle session did not take it, for then somebody took it out of the queue."""
         self._read_on()
@@ -153,7 +182,7 @@ class Rollout(Transcript):
         return {marker: None if self._lost(marker, now) else stage for marker, stage in self._expected.items()}
 
     def _lost(self, marker: str, now: float) -> bool:
-        since = max(self._queued_at.get(marker, now), self._idle_since)
+        since = max(self._queued_at.get(marker, now), self._turned_at)
         return self._expected.get(marker) == "queued" and not self._turn and now - since > TAKEN_S
 
     def _read_on(self) -> None:
@@ -182,7 +211,7 @@ class Rollout(Transcript):
         kind = payload.get("type")
         if line.get("type") == "event_msg" and kind in (BEGINS, *ENDS):
             self._turn = kind == BEGINS
-            self._idle_since = self._clock()
+            self._turned_at = self._clock()
         elif line.get("type") == "response_item":
             self._item(payload)
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -59,6 +59,7 @@ class Push:
     came_from: str
     at: float
     proved: bool = False
+    elsewhere: set[str] = field(default_factory=set)  # of `ids`, what another way has shown meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Pusher:
         off: frozenset[Rung] = frozenset(),
         quiet: QuietHours | None = None,
         hold: Callable[[], bool] = lambda: False,
+        recall: Callable[[str], bool] = lambda _marker: False,
         minute: Callable[[], int] = local_minute,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -105,6 +107,8 @@ class Pusher:
         self._off = off
         self._quiet = quiet or QuietHours()
         self._hold = hold  # the session would take a push in only later: better by a tool result, or when it is idle
+        self._recall = recall  # take back a text that the client keeps for after the turn; whether it had not gone yet
+        self._recalling = threading.Lock()
         self._minute = minute
         self._clock = clock
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -157,11 +161,17 @@ class Pusher:
     def shown(self, messages: Iterable[str]) -> None:
         """The session has these by another way; they will not be pushed."""
         with self._guard:
-            for message in messages:
-                self._known[message] = None
-                self._known.move_to_end(message)
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            ids = list(messages)
+            self._remember(ids)
+            for push in self._flights:
+                push.elsewhere |= set(push.ids).intersection(ids)
+
+    def _remember(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            self._known[message] = None
+            self._known.move_to_end(message)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
     # --- the thread -------------------------------------------------------------------------------------------------
 
@@ -215,9 +225,20 @@ class Pusher:
                 continue
             finally:
                 self._allowance.spend()
-            self._flew(made)
+            if not self._overtaken_writing(made):
+                self._flew(made)
             return True
         return False
+
+    def _overtaken_writing(self, made: Made) -> bool:
+        """Whether a `poll` showed some of it while it was being written, and it could be taken back."""
+        with self._guard:
+            late = any(message in self._known for message in made.push.ids)
+        if not late or not self._recall(made.push.marker):
+            return False
+        self._forget(made.push.marker)
+        self._grown.set()  # what was not shown goes again
+        return True
 
     def _failed_for(self, entries: Sequence[Mapping[str, Any]]) -> frozenset[Rung]:
         """Rungs that lost one of these before; when every one that wakes has, each may try again."""
@@ -288,7 +309,7 @@ class Pusher:
 
     def _flew(self, made: Made) -> None:
         with self._guard:
-            self.shown(made.push.ids)
+            self._remember(made.push.ids)
             self._after = made.reached
             self._hole = self._hole or made.passed
             self._flights.append(made.push)
@@ -310,7 +331,7 @@ class Pusher:
     def settle(self, wait_s: float = 0) -> bool:
         """Look what became of pushes, for at most `wait_s`; whether something has to be pushed again."""
         until = self._clock() + wait_s
-        lost = False
+        lost = self.recall()
         while True:
             with self._guard:
                 lost = self._settle() or lost
@@ -319,6 +340,18 @@ class Pusher:
                 self._tell()
                 return lost
             time.sleep(0.03)
+
+    def recall(self) -> bool:
+        """Take back what the client would bring only after the turn that runs, for results bring it in the turn."""
+        with self._recalling:
+            with self._guard:
+                overtaken = self._transcript.overtaken() if self._flights and self._transcript else frozenset()
+                late = [push for push in self._flights if push.marker in overtaken]
+            back = [push for push in late if self._recall(push.marker)]
+            with self._guard:
+                for push in back:
+                    self._lose(push, failed=False)
+        return bool(back)
 
     def _settle(self) -> bool:
         if not self._flights or self._transcript is None or not self._transcript.readable:
@@ -363,7 +396,7 @@ class Pusher:
                 with self._guard:
                     self._proofs[:0] = proofs
 
-    def _lose(self, push: Push) -> None:
+    def _lose(self, push: Push, *, failed: bool = True) -> None:
         self._forget(push.marker)
         if (way := self._ways.get(push.rung)) is not None:
             way.forget(push.marker)
@@ -377,8 +410,10 @@ class Pusher:
         for other in self._flights[later:]:
             other.came_from = push.came_from  # should it be lost too, reading goes back to the first
         for message in push.ids:
-            self._known.pop(message, None)
-            self._failed.setdefault(message, set()).add(push.rung)
+            if message not in push.elsewhere:
+                self._known.pop(message, None)
+            if failed:
+                self._failed.setdefault(message, set()).add(push.rung)
             while len(self._failed) > REMEMBERED:
                 del self._failed[next(iter(self._failed))]
 

@@ -53,6 +53,10 @@ class Transcript:
     def forget(self, marker: str) -> None:
         self._expected.pop(marker, None)
 
+    def overtaken(self) -> frozenset[str]:
+        """What the client would bring only after a turn that began meanwhile; none where it takes texts in mid-turn."""
+        return frozenset()
+
     def look(self) -> dict[str, Stage | None]:
         """How far each expected text got."""
         if self._expected and self.readable and self._path is not None:

@@ -60,6 +60,9 @@ CLAIMS: Final = [
             f"{QUEUE}::test_the_models_answer_after_the_text_is_the_proof",
             f"{QUEUE}::test_a_text_that_an_idle_session_never_took_is_given_back",
             f"{QUEUE}::test_a_text_goes_over_stdin_into_the_sessions_queue",
+            f"{QUEUE}::test_a_text_that_a_turn_overtook_on_its_way_into_the_queue_is_taken_back_for_poll",
+            f"{CODEX}::test_a_text_in_the_queue_of_a_busy_codex_can_be_taken_back_and_never_comes",
+            f"{QUEUE}::test_what_poll_showed_while_the_text_was_being_queued_comes_once_if_it_can_be_taken_back",
         ),
         Mutant(
             "mcp_bridge/push/codex.py",

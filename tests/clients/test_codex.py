@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.codex import Codex
+from mcp_bridge.push.codex import CodexSession
+from tests.clients.codex import CODEX, Codex
 from tests.clients.hub import HubAtHome
 from tests.clients.mock_responses import Body, Item, MockResponses, say, use
 from tests.support.waiting import eventually_sync
@@ -116,7 +117,6 @@ def test_an_idle_interactive_codex_takes_a_turn_for_a_message_and_only_then_it_i
     assert len(stage.model.bodies) == before, "a message to nobody wakes nobody"
 
 
-@pytest.mark.faults  # not yet steady enough for every run
 def test_a_busy_codex_is_not_queued_for_what_a_poll_in_its_turn_brings(stage: Stage) -> None:
     open_session(stage)
     began = threading.Event()
@@ -130,15 +130,37 @@ def test_a_busy_codex_is_not_queued_for_what_a_poll_in_its_turn_brings(stage: St
             began.set()
             sent.append(stage.send("MIDTURN-WORD", "codex-proj"))
             return [call("who")]
-        return [say("all done")] if "MIDTURN-WORD" in text else [call("poll", wait_s=10)]
+        return [say("ALL-DONE")] if "MIDTURN-WORD" in text else [call("poll", wait_s=10)]
 
     stage.model.script = work
     stage.send("BEGIN-WORK", "codex-proj")
     eventually_sync(lambda: stage.model.having("MIDTURN-WORD"), within_s=60, what="the poll brings it")
-    eventually_sync(lambda: b"all done" in stage.codex.screen, within_s=20, what="the turn ends")
+    eventually_sync(lambda: b"ALL-DONE" in stage.codex.screen, within_s=20, what="the turn ends")
     assert not threading.Event().wait(12), "longer than an idle session waits before it looks into its queue"
     found = json.dumps(stage.model.bodies[-1]["input"])
     assert found.count("MIDTURN-WORD") == 1, "it did not come again by the queue"
+
+
+def test_a_text_in_the_queue_of_a_busy_codex_can_be_taken_back_and_never_comes(stage: Stage) -> None:
+    goes_on = threading.Event()
+    taken: list[bool] = []
+
+    def work(body: Body) -> list[Item]:
+        if "BEGIN-WORK" in json.dumps(body["input"]) and not taken:
+            session = CodexSession(stage.codex.config.parent, str(CODEX))
+            session.notice({"threadId": body["prompt_cache_key"]})
+            session.push("TAKEN-BACK-WORD", "a1b2c3d4e5f6")
+            taken.extend(session.recall("a1b2c3d4e5f6") for _ in range(2))
+            goes_on.set()
+        return [say("TURN-OVER")]
+
+    stage.model.script = work
+    stage.codex.start("BEGIN-WORK")
+    eventually_sync(goes_on.is_set, within_s=60, what="a turn runs")
+    assert taken == [True, False]
+    eventually_sync(lambda: b"TURN-OVER" in stage.codex.screen, within_s=20, what="the turn ends")
+    assert not threading.Event().wait(12), "longer than an idle session waits before it looks into its queue"
+    assert not stage.model.having("TAKEN-BACK-WORD")
 
 
 def test_setup_and_remove_leave_codex_with_its_own_configuration(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from mcp_bridge.push import codex
 from mcp_bridge.push.codex import CodexSession, Rollout
+from mcp_bridge.push.digest import ALL_CHARS
 from mcp_bridge.push.ladder import WAKING, switched_off
 from mcp_bridge.push.pusher import Pusher
 from mcp_bridge.push.ways import PushFailed
@@ -38,6 +39,8 @@ for line in sys.stdin:
         print(json.dumps({{"method": "thread/started", "params": {{}}}}), flush=True)
     if frame["method"] == "thread/queue/add":
         print(json.dumps({{"id": frame["id"], **json.loads({answer!r})}}), flush=True)
+    if frame["method"] == "thread/queue/delete":
+        print(json.dumps({{"id": frame["id"], "result": {{"deleted": {deleted!r}}}}}), flush=True)
 """
 
 
@@ -60,11 +63,11 @@ class Session:
         self.file.parent.mkdir(parents=True)
         self.codex = CodexSession(folder, str(folder / "codex"))
         self.rollout = Rollout(self.codex.rollout, self.time)
-        self.answers('{"result": {"queuedSubmission": {"id": "q1"}}}')
+        self.answers()
 
-    def answers(self, answer: str) -> None:
+    def answers(self, answer: str = '{"result": {"queuedSubmission": {"id": "q1"}}}', *, deleted: bool = True) -> None:
         program = self.folder / "codex"
-        program.write_text(SERVER.format(python=sys.executable, log=str(self.log), answer=answer))
+        program.write_text(SERVER.format(python=sys.executable, log=str(self.log), answer=answer, deleted=deleted))
         program.chmod(0o755)
 
     def write(self, start: int, end: int) -> None:
@@ -73,6 +76,17 @@ class Session:
 
     def said(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def asked(self) -> list[str]:
+        """What was asked of the queue, in order."""
+        methods = [str(frame.get("method", "")) for frame in self.said()]
+        return [method.removeprefix("thread/queue/") for method in methods if method.startswith("thread/queue/")]
+
+    def begin_turn(self) -> None:
+        """A turn for something else began, and goes on."""
+        self.write(0, 4)
+        assert self.rollout.busy
+        self.time.now += codex.BEGUN_S
 
 
 @pytest.fixture
@@ -184,28 +198,133 @@ def test_a_text_waits_for_the_end_of_a_turn_however_long_it_takes(session: Sessi
     assert session.rollout.look() == {MARKER: "queued"}
 
 
+class Pushes:
+    """A pusher with one waiting message and the queue; `while_writing` is done once the text is in the queue."""
+
+    def __init__(self, session: Session) -> None:
+        self._codex = session.codex
+        self.while_writing: Callable[[], None] = lambda: None
+        self.pusher = Pusher(
+            {"queue": self},
+            lambda _path: {"messages": [dict(MESSAGE)], "waking": ["m1"], "cursor": "c"},
+            lambda: False,
+            lambda _text: None,
+            transcript=session.rollout,
+            hold=lambda: session.rollout.busy,
+            recall=session.codex.recall,
+        )
+
+    @property
+    def works(self) -> bool:
+        return self._codex.works
+
+    most_chars = ALL_CHARS
+
+    def push(self, text: str, marker: str = "") -> None:
+        self._codex.push(text, marker)
+        self.while_writing()
+
+    def forget(self, marker: str) -> None:
+        self._codex.forget(marker)
+
+
+MESSAGE = {"id": "m1", "from": "ada", "room": "proj", "text": "hi"}
+
+
 @pytest.fixture
-def pusher(session: Session) -> Callable[[], bool]:
-    """Pushes one waiting message through the queue when asked to."""
-    page = {"messages": [{"id": "m1", "from": "ada", "room": "proj", "text": "hi"}], "waking": ["m1"], "cursor": "c"}
-    made = Pusher(
-        {"queue": session.codex},
-        lambda _path: page,
-        lambda: False,
-        lambda _text: None,
-        transcript=session.rollout,
-        hold=lambda: session.rollout.busy,
-    )
-    return made.once
-
-
-def test_a_busy_session_is_not_queued_for(session: Session, pusher: Callable[[], bool]) -> None:
+def pushes(session: Session) -> Pushes:
     session.codex.notice(META)
+    return Pushes(session)
+
+
+def test_a_busy_session_is_not_queued_for(session: Session, pushes: Pushes) -> None:
     session.write(0, 4)
-    assert not pusher()
+    assert not pushes.pusher.once()
     session.write(4, 7)
-    assert pusher(), "its turn is over"
-    assert not pusher(), "it has it"
+    assert pushes.pusher.once(), "its turn is over"
+    assert not pushes.pusher.once(), "it has it"
+
+
+def test_a_text_that_a_turn_overtook_on_its_way_into_the_queue_is_taken_back_for_poll(
+    session: Session, pushes: Pushes
+) -> None:
+    pushes.while_writing = session.begin_turn
+    assert pushes.pusher.once()
+    assert pushes.pusher.coming() == ["m1"], "a poll would leave it out"
+    assert pushes.pusher.settle(), "every tool call does this first"
+    assert pushes.pusher.coming() == []
+    assert session.asked() == ["add", "delete"]
+    assert session.said()[-1]["params"] == {"threadId": THREAD, "queuedSubmissionId": "q1"}
+    session.write(4, 7)
+    assert pushes.pusher.once(), "no poll came in that turn: it goes into the queue after all"
+
+
+def test_what_poll_showed_after_a_text_was_taken_back_is_not_queued_again(session: Session, pushes: Pushes) -> None:
+    pushes.while_writing = session.begin_turn
+    pushes.pusher.once()
+    pushes.pusher.settle()
+    pushes.pusher.shown(["m1"])
+    session.write(4, 7)
+    assert not pushes.pusher.once()
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_what_poll_showed_while_the_text_was_being_queued_comes_once_if_it_can_be_taken_back(
+    session: Session, pushes: Pushes, deleted: bool
+) -> None:
+    session.answers(deleted=deleted)
+    session.write(0, 1)
+    pushes.while_writing = lambda: pushes.pusher.shown(["m1"])
+    pushes.pusher.once()
+    assert session.asked() == ["add", "delete"]
+    assert pushes.pusher.coming() == ([] if deleted else ["m1"])
+    assert not pushes.pusher.once(), "the model has it from poll"
+
+
+def test_what_poll_shows_of_a_queued_text_is_taken_back_in_the_turn_and_not_queued_again(
+    session: Session, pushes: Pushes
+) -> None:
+    pushes.while_writing = session.begin_turn
+    pushes.pusher.once()
+    pushes.pusher.shown(["m1"])  # this poll had asked the hub before the text was in the queue
+    assert pushes.pusher.settle()
+    session.write(4, 7)
+    assert not pushes.pusher.once()
+
+
+def test_a_text_that_the_session_has_taken_is_asked_for_back_once_and_stays_on_its_way(
+    session: Session, pushes: Pushes
+) -> None:
+    session.answers(deleted=False)
+    pushes.while_writing = session.begin_turn
+    pushes.pusher.once()
+    assert [pushes.pusher.settle(), pushes.pusher.settle()] == [False, False]
+    assert session.asked() == ["add", "delete"]
+    assert pushes.pusher.coming() == ["m1"]
+
+
+def test_the_turn_that_takes_the_text_has_a_moment_to_write_it_down(session: Session, pushes: Pushes) -> None:
+    pushes.pusher.once()
+    session.write(0, 4)
+    assert not pushes.pusher.settle()
+    assert session.asked() == ["add"]
+
+
+def test_a_text_given_up_is_not_left_in_the_queue_beside_its_successor(session: Session) -> None:
+    session.codex.notice(META)
+    session.codex.push("first", "1" * 12)
+    session.codex.forget("1" * 12)
+    session.codex.push("again", "2" * 12)
+    assert session.asked() == ["add", "delete", "add"]
+    assert not session.codex.recall("1" * 12), "it is not ours any more"
+    assert session.codex.recall("2" * 12)
+
+
+def test_a_server_that_fails_takes_nothing_back(session: Session) -> None:
+    session.codex.notice(META)
+    session.codex.push("x", MARKER)
+    (session.folder / "codex").write_text("#!/bin/sh\nexit 3\n")
+    assert not session.codex.recall(MARKER)
 
 
 def test_the_rung_wakes_and_can_be_switched_off() -> None:
