@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -123,28 +124,41 @@ def test_a_session_that_ended_without_a_word_leaves_no_file(tmp_path: Path) -> N
 
 
 def test_a_line_that_only_announces_gives_its_text_once_to_the_hook_that_sees_it(listeners: Listeners) -> None:
-    lines: list[str] = []
-    threading.Thread(target=printing, args=(listeners, lines), daemon=True).start()
-    way = Monitor(listeners, lambda: True)
-    eventually_sync(lambda: way.works)
-    way.push("the digest", "12")
-    assert "the digest" not in lines[0]
-    assert way.claim("another prompt") is None
-    assert way.claim(f"<event>{lines[0]}</event>") == "the digest"
-    assert way.claim(f"<event>{lines[0]}</event>") is None
-    way.push("it goes another way", "13")
-    way.forget("13")
-    assert way.claim(lines[1]) is None, "what was given back must not come twice"
+    with printing(listeners) as lines:
+        way = Monitor(listeners, lambda: True)
+        eventually_sync(lambda: way.works)
+        way.push("the digest", "12")
+        assert "the digest" not in lines[0]
+        assert way.claim("another prompt") is None
+        assert way.claim(f"<event>{lines[0]}</event>") == "the digest"
+        assert way.claim(f"<event>{lines[0]}</event>") is None
+        way.push("it goes another way", "13")
+        way.forget("13")
+        assert way.claim(lines[1]) is None, "what was given back must not come twice"
 
 
-def printing(listeners: Listeners, lines: list[str]) -> None:
+@contextlib.contextmanager
+def printing(listeners: Listeners) -> Iterator[list[str]]:
+    """A monitor in this process. Its thread ends with the test: an exception there would fail whichever runs next."""
     told = read(listeners._paths[0])
-    with socket.create_connection(("127.0.0.1", told["port"]), 5) as link, link.makefile("rb") as file:
-        link.sendall(json.dumps({"kind": "monitor", "secret": told["secret"]}).encode() + b"\n")
-        file.readline()
-        while line := file.readline():
-            lines.append(json.loads(line)["text"])
-            link.sendall(b'{"done": true}\n')
+    lines: list[str] = []
+
+    def listen() -> None:
+        with contextlib.suppress(OSError), link.makefile("rb") as file:
+            link.sendall(json.dumps({"kind": "monitor", "secret": told["secret"]}).encode() + b"\n")
+            file.readline()
+            while line := file.readline():
+                lines.append(json.loads(line)["text"])
+                link.sendall(b'{"done": true}\n')
+
+    with socket.create_connection(("127.0.0.1", told["port"]), 30) as link:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield lines
+        finally:
+            link.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
 
 
 def test_a_bar_in_a_text_cannot_pass_for_the_end_of_a_message() -> None:
