@@ -20,7 +20,10 @@ Line = dict[str, Any]
 
 
 class Transcript:
-    """One session's transcript, read on from where reading stopped. `find` says where it is; None: nowhere yet."""
+    """One session's transcript, read on from where reading stopped. `find` says where it is; None: nowhere yet.
+
+    A session that its user clears goes on in another file beside it, without a word to its servers.
+    """
 
     def __init__(self, find: Callable[[], Path | None]) -> None:
         self._find = find
@@ -28,12 +31,20 @@ class Transcript:
         self._offset = 0
         self._rest = b""
         self._expected: dict[str, Stage | None] = {}
+        self._beside: dict[Path, int] = {}  # other transcripts of the project, read up to here
         self._answer = ""  # id of the newest answer: its later blocks were asked for before what is placed meanwhile
 
     def follow(self, path: Path) -> None:
         """The session goes on in this file."""
         if path != self._path:
-            self._path, self._offset, self._rest = path, 0, b""
+            self._go_on(path, 0)
+
+    def _go_on(self, path: Path, offset: int) -> None:
+        """What no answer proved in the file before is not in this conversation, unless it turns up here."""
+        moved = self._path is not None
+        self._path, self._offset, self._rest = path, offset, b""
+        for marker, stage in self._expected.items() if moved else ():
+            self._expected[marker] = stage if stage == "answered" else None
 
     @property
     def readable(self) -> bool:
@@ -48,6 +59,7 @@ class Transcript:
             start = self._path.stat().st_size - BACK_BYTES
             if start > self._offset:
                 self._offset, self._rest = start, b""
+            self._beside = {path: _size(path) for path in self._path.parent.glob("*.jsonl")}
         self._expected[marker] = None
 
     def forget(self, marker: str) -> None:
@@ -60,27 +72,41 @@ class Transcript:
     def look(self) -> dict[str, Stage | None]:
         """How far each expected text got."""
         if self._expected and self.readable and self._path is not None:
-            try:
-                with self._path.open("rb") as file:
-                    file.seek(self._offset)
-                    data = file.read()
-            except OSError:
-                return dict(self._expected)
-            self._offset += len(data)
-            *whole, self._rest = (self._rest + data).split(b"\n")
-            for raw in whole:
-                self._take(raw)
+            self._read_file(self._path)
+            if None in self._expected.values() and self._look_beside():
+                self._read_file(self._path)
         return dict(self._expected)
+
+    def _read_file(self, path: Path) -> None:
+        data = _tail(path, self._offset)
+        self._offset += len(data)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for raw in whole:
+            self._take(raw)
+
+    def _look_beside(self) -> bool:
+        """Whether the session goes on in another file: one that has got a text which only this session can have."""
+        assert self._path is not None
+        for path in self._path.parent.glob("*.jsonl"):
+            before = self._beside.get(path, 0)
+            if path == self._path or _size(path) <= before:
+                continue
+            whole = _tail(path, before).rpartition(b"\n")[0]
+            if any(self._is_ours(raw) for raw in whole.split(b"\n")):
+                self._go_on(path, before)
+                return True
+            self._beside[path] = before + len(whole)
+        return False
+
+    def _is_ours(self, raw: bytes) -> bool:
+        text = raw.decode("utf-8", "replace")
+        return any(marker in text for marker in self._expected) and _line(text) is not None
 
     def _take(self, raw: bytes) -> None:
         text = raw.decode("utf-8", "replace")
         if '"assistant"' not in text and not any(marker in text for marker in self._expected):
             return
-        try:
-            line = json.loads(text)
-        except ValueError:
-            return
-        if isinstance(line, dict) and not line.get("isSidechain"):
+        if (line := _line(text)) is not None:
             self._read(line)
 
     def _read(self, line: Line) -> None:
@@ -108,6 +134,32 @@ class Transcript:
         for marker, stage in self._expected.items():
             if stage == "placed":
                 self._expected[marker] = "answered"
+
+
+def _line(text: str) -> Line | None:
+    """A line of the session's own; None for one of a subagent, whose context is another."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and not line.get("isSidechain") else None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(path: Path, offset: int) -> bytes:
+    """What stands in a file from here on; empty when it cannot be read now."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+    except OSError:
+        return b""
 
 
 def of_claude_code(home: Path, config: str, session: str) -> Path | None:

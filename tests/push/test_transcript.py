@@ -101,6 +101,37 @@ def test_a_subagents_conversation_is_not_the_sessions(written: Written) -> None:
     assert written.stage(IDLE, {**answer(1), "isSidechain": True}) == "placed"
 
 
+def beside(written: Written, *lines: dict[str, Any]) -> Path:
+    path = written.path.with_name("t.jsonl")
+    with path.open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    return path
+
+
+def test_a_session_that_was_cleared_goes_on_in_the_file_that_has_its_text(written: Written) -> None:
+    beside(written, user("/clear"), answer(1), QUEUED)
+    assert written.stage() == "queued"
+    beside(written, IDLE, answer(2))
+    assert written.stage() == "answered"
+
+
+def test_what_had_no_answer_when_the_session_was_cleared_is_not_proved_by_the_next_answer(written: Written) -> None:
+    assert written.stage(IDLE) == "placed"
+    written.transcript.expect("77c0ffee0000")
+    beside(written, user("id m1-3 from ada\n--- 77c0ffee0000"), answer(2))
+    assert written.stage() is None
+    assert written.transcript.look()["77c0ffee0000"] == "answered"
+
+
+def test_another_session_of_the_project_proves_nothing(tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    beside(written, IDLE)
+    written.transcript.expect(MARKER)
+    beside(written, user("about something else"), answer(1), {**IDLE, "isSidechain": True}, answer(2))
+    assert written.stage() is None
+    assert written.stage(IDLE, answer(3)) == "answered", "the session itself goes on where it was"
+
+
 def test_without_a_transcript_nothing_is_proved(tmp_path: Path) -> None:
     transcript = Transcript(lambda: None)
     transcript.expect(MARKER)
