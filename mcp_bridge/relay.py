@@ -38,7 +38,7 @@ from mcp_bridge.push.codex import CodexSession, Rollout
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import OFF_UNLESS_ASKED, SWITCHES, QuietHours, Rung, switched_off
 from mcp_bridge.push.listeners import Listeners, Monitor, Rewake, names
-from mcp_bridge.push.pusher import MESSAGE_LISTS, Made, Pusher, ids_in
+from mcp_bridge.push.pusher import MESSAGE_LISTS, Made, Pusher, ids_in, without
 from mcp_bridge.push.transcript import Transcript, of_claude_code
 from mcp_bridge.push.ways import Way
 
@@ -55,7 +55,7 @@ NOT_CONFIRMED = (
     "with the same arguments is safe. Start the hub with `mcp-bridge up` if it does not come back by itself."
 )
 MOST_SHOWN = 4096
-SHOWING = ("poll", "ask", "join")  # tools that show messages by themselves
+SHOWING = ("poll", "ask", "join", "history")  # tools that show messages by themselves
 RESULT_CHARS = 4_000
 RUNG_S = 2.0
 ARRIVAL_S = 0.3  # a client writes its model's answer down as it makes the calls in it
@@ -79,7 +79,7 @@ class Flight:
     def __init__(self) -> None:
         self.stopped = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
-        self.waits = False  # a call that brings messages when they come
+        self.shows = False  # its answer may show messages: until it is written, nothing else may bring any
 
     def take(self, connection: http.client.HTTPConnection) -> None:
         """This connection carries the request. Raises Cancelled when it is not wanted any more."""
@@ -381,7 +381,7 @@ class Relay:
             self.write({"jsonrpc": "2.0", "id": frame["id"], **answer})
             return
         flight = self._running[frame["id"]] = Flight()  # before its thread runs: a cancellation may follow at once
-        flight.waits = waits(frame)
+        flight.shows = shows(frame)
         threading.Thread(target=self._forward, args=(frame, flight), daemon=True).start()
 
     def write(self, frame: Message) -> bool:
@@ -563,9 +563,9 @@ class Relay:
             call_json(self._hub.url(), self._agent_token, "POST", "/v1/inbox/ack", body)
 
     def _waiting(self) -> bool:
-        """Whether a call of ours is open that brings messages: a plain one, or a task the client asks about."""
+        """Whether a call of ours is open that shows messages: a plain one, or a task the client asks about."""
         asked = bool(self._waits) and time.monotonic() - self._asked_at < STALE_TASK_S
-        return asked or any(flight.waits for flight in list(self._running.values()))
+        return asked or any(flight.shows for flight in list(self._running.values()))
 
     def _attend(self) -> None:
         """Hold presence as long as this process lives; each line may be a wake-up."""
@@ -652,6 +652,7 @@ class Relay:
             answer["result"] = self._for_era(result)
             self._tell_news(result)
         flight.check()
+        self._leave_out(frame, result)
         made = self._ride_along(called, result) if called is not None else None
         with self._settling:  # the client's next call may come before `write` returns; it must know of this result
             if self.write(answer):
@@ -660,6 +661,7 @@ class Relay:
                 told = set(frame["params"]["_meta"].get("mab/shown", ()))
                 self._proved = [message for message in self._proved if message not in told]
                 self._written(frame, key, result)
+                flight.shows = False
             elif made is not None:
                 self._pusher.give_back(made.push)
 
@@ -681,10 +683,22 @@ class Relay:
             result["resultType"] = "complete"
         self.write({"jsonrpc": "2.0", "id": frame["id"], "result": result})
 
+    def _leave_out(self, frame: Message, result: Message) -> None:
+        """What a waiting call brought while its client had stopped asking for it may have been pushed meanwhile."""
+        task = str((frame.get("params") or {}).get("taskId", ""))
+        if frame["method"] != "tasks/get" or result.get("status") != "completed" or task not in self._waits:
+            return
+        ids = ids_in(result)
+        if pushed := self._pusher.knows(ids):
+            result["result"] = without(result["result"], pushed)
+            with self._settling:
+                self._waits[task] = ""  # its key would acknowledge what a push has still to bring
+                self._proved += [message for message in ids if message not in pushed]
+
     def _ride_along(self, called: str, result: Message) -> Made | None:
         """What waits rides on the result of any tool, when no better way has brought it yet."""
         data = result.get("structuredContent")
-        if called in ("poll", "ask") or not isinstance(data, dict) or not data.get("unread") or result.get("isError"):
+        if called in SHOWING or not isinstance(data, dict) or not data.get("unread") or result.get("isError"):
             return None
         if "result" not in self._pusher.offers():
             return None
@@ -941,13 +955,11 @@ def _malformed(frame: Message) -> str | None:
     return None
 
 
-def waits(frame: Message) -> bool:
-    """Whether this request stays open until a message comes."""
-    params = frame.get("params", {})
-    if frame["method"] != "tools/call" or params.get("name") not in ("poll", "ask"):
-        return False
-    wait_s = (params.get("arguments") or {}).get("wait_s", 0)
-    return params["name"] == "ask" or (isinstance(wait_s, int | float) and wait_s > 0)
+def shows(frame: Message) -> bool:
+    """Whether the answer to this request may show messages."""
+    return frame["method"] == "tasks/get" or (
+        frame["method"] == "tools/call" and frame.get("params", {}).get("name") in SHOWING
+    )
 
 
 def reads_all(frame: Message, result: Message) -> bool:

@@ -58,6 +58,7 @@ class TasksExtension(Extension):
     def __init__(self, server: BridgeServer) -> None:
         self._server = server
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._jobs: dict[str, Desk] = {}  # desks of waiting calls: each tasks/get says anew what is on its way
 
     def methods(self) -> Sequence[MethodBinding]:
         return (
@@ -88,13 +89,18 @@ class TasksExtension(Extension):
         return await self._server.desk_for(headers, dict(ctx.meta or {}))
 
     def _start(self, wait: Wait, desk: Desk) -> None:
-        """Run the waiting call beside the request, once."""
+        """Run the waiting call beside the request, once; tell it what is on its way by a push."""
         if wait.wait in self._running:
+            self._jobs[wait.wait].coming = desk.coming
             return
         job = Desk(desk.caller, desk.name, desk.reader, wait.reader, wake="concerned", background=True)
+        job.coming = desk.coming
         task = asyncio.create_task(self._run(wait, job))
-        self._running[wait.wait] = task
-        task.add_done_callback(lambda _done: self._running.pop(wait.wait, None))
+        self._running[wait.wait], self._jobs[wait.wait] = task, job
+        task.add_done_callback(lambda _done: self._end(wait.wait))
+
+    def _end(self, wait: str) -> None:
+        del self._running[wait], self._jobs[wait]
 
     async def _run(self, wait: Wait, desk: Desk) -> None:
         try:

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -41,10 +41,11 @@ def local_minute() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What goes into the session together; `cursor` acknowledges it, `reached` is where reading goes on."""
+    """What goes into the session together; `cursor` acknowledges it. It was read from `began`; `reached` is where to go on."""
 
     entries: Sequence[Mapping[str, Any]]
     cursor: str | None
+    began: str
     reached: str
 
 
@@ -64,12 +65,12 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A digest ready to be handed over."""
+    """A digest that counts as on its way; `reached` is where reading goes on, `hole` what held before it was made."""
 
     text: str
     push: Push
     reached: str
-    passed: bool
+    hole: bool
 
 
 def _nothing_proves(_messages: Sequence[str], _cursor: str | None) -> None:
@@ -77,7 +78,8 @@ def _nothing_proves(_messages: Sequence[str], _cursor: str | None) -> None:
 
 
 class Pusher:
-    """One per relay. `read` gets a path of the hub's API as this agent; `waiting` says whether a call of ours is open.
+    """One per relay. `read` gets a path of the hub's API as this agent; `waiting` says whether a call is open that shows
+    messages: what it brings is not known yet, so nothing is handed over meanwhile.
 
     `prove` tells the hub that the model has these messages, and everything up to a cursor when one is given.
     """
@@ -118,6 +120,7 @@ class Pusher:
         self._allowance = Allowance(clock)
         self._hole = False  # something before `_after` was passed over, so only `poll` may acknowledge
         self._proofs: list[tuple[list[str], str | None]] = []  # to tell the hub
+        self._untold: set[str] = set()  # messages of proofs that the hub has not taken yet
         self._turn = threading.Lock()  # one at a time reads what is next and hands it over
         self._guard = threading.RLock()  # short: the memory below
         self._grown = threading.Event()
@@ -146,9 +149,13 @@ class Pusher:
         return self._allowance.free_at
 
     def coming(self) -> list[str]:
-        """Messages that are on their way by another way and need not be shown again."""
+        """Messages that a push brings or has brought, as far as the hub does not know: no call needs to show them.
+
+        A call has to count as open before it asks: what is taken after that waits for the call, so neither misses the other.
+        """
         with self._guard:
-            return [message for push in self._flights for message in push.ids] if self._proves else []
+            flying = self._flights if self._proves else ()
+            return [*(message for push in flying for message in push.ids), *self._untold]
 
     @property
     def _proves(self) -> bool:
@@ -157,6 +164,11 @@ class Pusher:
     def caught_up(self) -> None:
         """A `poll` has shown everything that waited."""
         self._hole = False
+
+    def knows(self, messages: Iterable[str]) -> set[str]:
+        """Those of these that the session has, or gets by a push."""
+        with self._guard:
+            return {message for message in messages if message in self._known}
 
     def shown(self, messages: Iterable[str]) -> None:
         """The session has these by another way; they will not be pushed."""
@@ -206,39 +218,34 @@ class Pusher:
             if self._waiting() or self._hold() or not self.offers() & WAKING:
                 return False
             found = self._next()
-            if found is None or self._waiting():
-                return False
-            return self._push(found)
+            return found is not None and self._push(found)
 
     def _push(self, found: Batch) -> bool:
         """By the best rung that works; a rung that fails leaves it to the next. Which, the receipts never tell."""
         failed = self._failed_for(found.entries)
         while (rung := choose(Session(self.offers() & WAKING, failed))) is not None:
-            made = self._make(found, rung, self._ways[rung].most_chars)
-            self._expect(made.push.marker)
+            made = self._take(found, rung, self._ways[rung].most_chars)
+            if made is None:
+                return False
             try:
                 self._ways[rung].push(made.text, made.push.marker)
             except PushFailed as error:
                 self._note(f"the way {rung} failed ({error}); the next one has to bring it")
-                self._forget(made.push.marker)
+                self._undo(made)
                 failed |= {rung}
                 continue
             finally:
                 self._allowance.spend()
-            if not self._overtaken_writing(made):
-                self._flew(made)
+            self._take_back_shown(made.push)
             return True
         return False
 
-    def _overtaken_writing(self, made: Made) -> bool:
-        """Whether a `poll` showed some of it while it was being written, and it could be taken back."""
-        with self._guard:
-            late = any(message in self._known for message in made.push.ids)
-        if not late or not self._recall(made.push.marker):
-            return False
-        self._forget(made.push.marker)
-        self._grown.set()  # what was not shown goes again
-        return True
+    def _take_back_shown(self, push: Push) -> None:
+        """What another way showed while it was being written goes no further, where it can be taken back."""
+        if push.elsewhere and self._recall(push.marker):
+            with self._guard:
+                self._lose(push, failed=False)
+            self._grown.set()  # what was not shown goes again
 
     def _failed_for(self, entries: Sequence[Mapping[str, Any]]) -> frozenset[Rung]:
         """Rungs that lost one of these before; when every one that wakes has, each may try again."""
@@ -265,10 +272,7 @@ class Pusher:
                 return None
             if not anything and choose(Session(self.offers(), self._failed_for(found.entries))) != rung:
                 return None
-            made = self._make(found, rung, most_chars)
-            self._expect(made.push.marker)
-            self._flew(made)
-            return made
+            return self._take(found, rung, most_chars)
         finally:
             self._turn.release()
 
@@ -294,7 +298,30 @@ class Pusher:
 
     # --- one digest -------------------------------------------------------------------------------------------------
 
-    def _make(self, found: Batch, rung: Rung, most_chars: int = ALL_CHARS) -> Made:
+    def _take(self, found: Batch, rung: Rung, most_chars: int = ALL_CHARS) -> Made | None:
+        """One digest that counts as on its way from now on, before it is written: a call that begins meanwhile leaves it out.
+
+        None when a call that shows messages is open, or when these have to be read again.
+        """
+        with self._guard:
+            if self._waiting():
+                return None
+            shown = len(fresh(found.entries, self._known)) < len(found.entries)
+            if shown or self._after != found.began:  # or something before these was lost, and reading goes back to it
+                self._grown.set()
+                return None
+            made, passed = self._make(found, rung, most_chars)
+            self._expect(made.push.marker)
+            self._remember(made.push.ids)
+            self._after = made.reached
+            self._hole = made.hole or passed
+            self._flights.append(made.push)
+            if not self._proves:
+                del self._flights[:-MOST]  # nothing will ever tell about them
+            return made
+
+    def _make(self, found: Batch, rung: Rung, most_chars: int) -> tuple[Made, bool]:
+        """The digest, and whether it leaves a hole: then only `poll` may acknowledge what came before it."""
         marker = secrets.token_hex(6)
         proof = self._proves or rung == "result"  # the next call confirms that one
         text = self._digest(found, marker, most_chars, proof)
@@ -302,19 +329,24 @@ class Pusher:
         whole = len(text.shown) == len(found.entries)
         cursor = found.cursor if whole else None
         push = Push(marker, rung, ids, cursor, self._after, self._clock())
-        return Made(text.text, push, found.reached if whole else self._after, whole and found.cursor is None)
+        made = Made(text.text, push, found.reached if whole else self._after, self._hole)
+        return made, whole and found.cursor is None
+
+    def _undo(self, made: Made) -> None:
+        """It was not written: as if it had never been taken."""
+        with self._guard:
+            self._forget(made.push.marker)
+            if made.push not in self._flights:
+                return
+            self._flights.remove(made.push)
+            for message in set(made.push.ids) - made.push.elsewhere:
+                self._known.pop(message, None)
+            self._hole = made.hole
+            if self._after == made.reached:  # else something before it was lost, and reading goes back further
+                self._after = made.push.came_from
 
     def _digest(self, found: Batch, marker: str, most_chars: int, proof: bool) -> Digest:
         return digest(self.agent, found.entries, found.cursor, marker, proof=proof, most_chars=most_chars)
-
-    def _flew(self, made: Made) -> None:
-        with self._guard:
-            self._remember(made.push.ids)
-            self._after = made.reached
-            self._hole = self._hole or made.passed
-            self._flights.append(made.push)
-            if not self._proves:
-                del self._flights[:-MOST]  # nothing will ever tell about them
 
     def _expect(self, marker: str) -> None:
         with self._guard:
@@ -378,6 +410,7 @@ class Pusher:
             cursor = push.cursor
         if messages:
             self._proofs.append((messages, cursor))
+            self._untold.update(messages)
         for push in self._flights:
             if push.proved:
                 self._forget(push.marker)
@@ -390,6 +423,8 @@ class Pusher:
         try:
             while proofs:
                 self._prove(*proofs[0])
+                with self._guard:
+                    self._untold.difference_update(proofs[0][0])
                 del proofs[0]
         finally:
             if proofs:
@@ -426,13 +461,14 @@ class Pusher:
         `poll` may acknowledge.
         """
         quiet = self._quiet.covers(self._minute())
-        after, whole = self._after, not self._hole
+        began = after = self._after
+        whole = not self._hole
         while True:
             page = self._page(after)
             entries = fresh(page["messages"], self._known)
             if wakes(entries, page.get("waking", ()), quiet=quiet) or (anything and entries):
                 cursor = page["cursor"] if whole and not page.get("gaps") else None
-                return Batch(entries, cursor, page["cursor"])
+                return Batch(entries, cursor, began, page["cursor"])
             if not page.get("has_more"):
                 return None
             after, whole = page["cursor"], whole and not entries
@@ -456,3 +492,25 @@ def ids_in(result: Any) -> list[str]:
         return []
     lists = [content.get(name) for name in MESSAGE_LISTS]
     return [str(m["id"]) for part in lists if isinstance(part, list) for m in part if isinstance(m, dict) and "id" in m]
+
+
+def without(result: Json, left_out: Collection[str]) -> Json:
+    """A tool result without these messages, in both of its forms; nothing in it then acknowledges what is left out."""
+    content = {name: value for name, value in result["structuredContent"].items() if name != "cursor"}
+    for name in MESSAGE_LISTS:
+        if isinstance(content.get(name), list):
+            content[name] = [message for message in content[name] if message.get("id") not in left_out]
+    blocks = [
+        {**block, "text": _lines_without(block["text"], left_out)} if block.get("type") == "text" else block
+        for block in result.get("content", ())
+    ]
+    return {**result, "structuredContent": content, "content": blocks}
+
+
+def _lines_without(text: str, left_out: Collection[str]) -> str:
+    """Each message begins with its id in brackets; further lines of its text are indented."""
+    kept, leaves = [], False
+    for line in text.split("\n"):
+        leaves = any(line.startswith(f"[{message}] ") for message in left_out) or (leaves and line.startswith("    "))
+        kept += [] if leaves else [line]
+    return "\n".join(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated, Any, Final, Literal
 
@@ -24,6 +25,7 @@ from hub.kernel.messages.contract import Message
 from mcp_bridge.desk import PAGE_BYTES, Desk, brief, lines
 from mcp_bridge.toolbox import Answer, Args, RoomArg, tool
 
+_ARRIVING_S: Final = 0.5
 _SEGMENT_S: Final = 14.0  # progress is due every 15 s
 
 
@@ -128,8 +130,13 @@ async def _poll(desk: Desk, args: PollArgs) -> tuple[Inbox, list[Message]]:
             )
         )
         fresh = desk.fresh(page.messages)
-        if fresh or page.gaps or _coming(desk, page) or time.monotonic() >= until:
+        if fresh or page.gaps or time.monotonic() >= until:
             return page, fresh
+        if _coming(desk, page):
+            if not desk.background:
+                return page, fresh
+            await asyncio.sleep(_ARRIVING_S)  # the client's next question says whether it has arrived
+            continue
         ack = page.cursor if page.messages else None  # all of it was shown before, so it counts as read
         await desk.progress(time.monotonic() - started, "waiting for messages")
 

@@ -9,6 +9,7 @@ from tests.claims.claim import Claim, Mutant
 SETUP: Final = "tests/setup/test_setup.py"
 SOCKET: Final = "tests/push/test_socket.py"
 TRANSCRIPT: Final = "tests/push/test_transcript.py"
+ONE_WAY: Final = "tests/push/test_one_way.py"
 FLIGHTS: Final = "tests/push/test_flights.py"
 HOOKS: Final = "tests/push/test_hooks.py"
 LISTENERS: Final = "tests/push/test_listeners.py"
@@ -172,6 +173,49 @@ CLAIMS: Final = [
             f"{FLIGHTS}::test_a_dropped_push_comes_again_by_the_next_rung_and_once_only",
             f"{FLIGHTS}::test_a_later_proof_never_acknowledges_what_the_client_dropped_before",
             f"{FLIGHTS}::test_whatever_the_client_does_nothing_comes_twice_and_nothing_is_lost",
+            f"{FLIGHTS}::test_what_the_client_dropped_while_more_was_read_is_not_passed_over",
+        ),
+        Mutant(
+            "mcp_bridge/push/pusher.py",
+            "            if message not in push.elsewhere:",
+            "            if message in push.elsewhere:",
+            f"{FLIGHTS}::test_a_dropped_push_comes_again_by_the_next_rung_and_once_only",
+        ),
+    ),
+    Claim(
+        "reach-overlap",
+        "However calls and pushes overlap, also over a hub crash, a message is shown to a session once.",
+        (
+            f"{ONE_WAY}::test_what_an_open_call_is_about_to_show_is_not_pushed_meanwhile",
+            f"{ONE_WAY}::test_what_was_read_for_a_push_and_then_shown_by_a_call_is_not_pushed",
+            f"{ONE_WAY}::test_what_is_on_its_way_into_the_session_is_in_no_poll",
+            f"{ONE_WAY}::test_a_waiting_task_brings_nothing_that_is_on_its_way_and_goes_on_waiting",
+            f"{ONE_WAY}::test_a_task_that_its_client_forgot_for_a_while_does_not_show_what_was_pushed_meanwhile",
+            f"{FLIGHTS}::test_a_call_that_begins_while_a_push_is_written_leaves_it_out",
+            f"{FLIGHTS}::test_what_the_model_has_is_in_no_poll_even_before_the_hub_knows",
+            f"{CLAUDE}::test_what_came_while_the_model_thought_is_not_shown_again_by_a_call_that_waits",
+        ),
+        Mutant(
+            "mcp_bridge/push/pusher.py",
+            "            self._untold.update(messages)\n",
+            "",
+            f"{FLIGHTS}::test_what_the_model_has_is_in_no_poll_even_before_the_hub_knows",
+        ),
+    ),
+    Claim(
+        "reach-cleared",
+        "A Claude Code session that its user clears gets each message once, and its receipt.",
+        (
+            f"{TRANSCRIPT}::test_a_session_that_was_cleared_goes_on_in_the_file_that_has_its_text",
+            f"{TRANSCRIPT}::test_what_had_no_answer_when_the_session_was_cleared_is_not_proved_by_the_next_answer",
+            f"{TRANSCRIPT}::test_another_session_of_the_project_proves_nothing",
+            f"{CLAUDE}::test_a_cleared_session_gets_each_message_once_and_its_receipt",
+        ),
+        Mutant(
+            "mcp_bridge/push/transcript.py",
+            'stage if stage == "answered" else None',
+            "stage",
+            f"{TRANSCRIPT}::test_what_had_no_answer_when_the_session_was_cleared_is_not_proved_by_the_next_answer",
         ),
     ),
     Claim(

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from mcp_bridge.push.pusher import LOST_S
 from tests.clients.mock_model import Block, Body, say, use
-from tests.clients.stage import Stage
+from tests.clients.stage import AIM_S, Stage
 from tests.support.waiting import eventually_sync
 
 pytestmark = [pytest.mark.client, pytest.mark.timeout(300)]
@@ -32,9 +33,13 @@ def once_each(bodies: list[Body], ids: list[str]) -> None:
     """No message id appears twice in one request body."""
     sent = set(ids)
     for body in bodies:
-        counts = Counter(re.findall(r"\bm[0-9a-z]+-[0-9a-z]+", json.dumps(body["messages"])))
+        text = json.dumps(body["messages"])
+        counts = Counter(re.findall(r"\bm[0-9a-z]+-[0-9a-z]+", text))
         twice = {message for message, count in counts.items() if count > 1} & sent
-        assert not twice, f"{sorted(twice)} twice in one request"
+        places = [
+            text[max(0, at.start() - 200) : at.end() + 100] for m in twice for at in re.finditer(rf"\b{m}\b", text)
+        ]
+        assert not twice, f"{sorted(twice)} twice in one request:\n" + "\n…\n".join(places)
 
 
 def test_an_idle_session_takes_a_turn_for_every_message_to_it(stage: Stage) -> None:
@@ -120,6 +125,41 @@ def test_a_push_is_seen_when_the_model_answered_and_never_before(stage: Stage) -
     eventually_sync(lambda: {stage.receipt(message) for message in ids} == {"seen"}, within_s=15)
     polled = [body for body in stage.model.bodies if "mcp__bridge__poll" in json.dumps(body["messages"])]
     assert not polled, "no call of the model was needed"
+    once_each(stage.model.bodies, ids)
+
+
+def test_what_came_while_the_model_thought_is_not_shown_again_by_a_call_that_waits(stage: Stage) -> None:
+    """The text is queued in the client, and the model's answer is a `poll` that waits in the background."""
+    ids: list[str] = []
+
+    def think(body: Body) -> list[Block]:
+        if "START-WORK" not in json.dumps(body["messages"]) or ids:
+            return [say("understood")]
+        ids.append(stage.send("THINKING-WORD", "claude-proj"))
+        threading.Event().wait(AIM_S)  # pushed meanwhile
+        return [use("mcp__bridge__poll", wait_s=600)]
+
+    stage.model.script = think
+    stage.open("--allowedTools", "mcp__bridge__poll", "--", "hello")
+    stage.claude.enter("START-WORK")
+    stage.arrives("THINKING-WORD")
+    eventually_sync(lambda: stage.receipt(ids[0]) == "seen", within_s=15)
+    ids.append(stage.send("WAITED-FOR-WORD", "claude-proj"))
+    stage.arrives("WAITED-FOR-WORD")
+    once_each(stage.model.bodies, ids)
+
+
+def test_a_cleared_session_gets_each_message_once_and_its_receipt(stage: Stage) -> None:
+    stage.open("hello")
+    eventually_sync(lambda: stage.model.having("hello"))
+    stage.claude.enter("/clear")
+    ids = []
+    for word in ("FIRST-WORD", "SECOND-WORD"):
+        ids.append(stage.send(word, "claude-proj"))
+        stage.arrives(word)
+        eventually_sync(
+            lambda: stage.receipt(ids[-1]) == "seen", within_s=LOST_S, what="the proof, before it is given back"
+        )
     once_each(stage.model.bodies, ids)
 
 

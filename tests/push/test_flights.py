@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class Client:
 class ClientWay:
     def __init__(self, client: Client, rung: str, does: str) -> None:
         self._client, self._rung, self.does = client, rung, does
+        self.meanwhile: Callable[[], None] = lambda: None
 
     @property
     def works(self) -> bool:
@@ -79,6 +80,7 @@ class ClientWay:
         return None
 
     def push(self, text: str, marker: str = "") -> None:
+        self.meanwhile()
         if self.does == "breaks":
             raise PushFailed("broken pipe")
         if self.does == "takes":
@@ -176,6 +178,54 @@ def test_what_the_hub_could_not_be_told_is_told_later(tmp_path: Path) -> None:
     client.pusher._prove = told
     client.step(1)
     assert client.proved == [(["m1-1"], "1")]
+
+
+def test_what_the_model_has_is_in_no_poll_even_before_the_hub_knows(tmp_path: Path) -> None:
+    """Two proofs while the hub is away: the first cannot be told, the second waits behind it."""
+    client = Client(tmp_path, socket="takes")
+    told, client.pusher._prove = client.prove, failing
+    for client.log.count in (1, 2):
+        client.pusher.once()
+        client.answer()
+        with pytest.raises(OSError, match="hub"):
+            client.pusher.settle()
+    assert sorted(client.pusher.coming()) == ["m1-1", "m1-2"]
+    client.pusher._prove = told
+    client.step(1)
+    assert client.pusher.coming() == []
+
+
+def test_a_call_that_begins_while_a_push_is_written_leaves_it_out(tmp_path: Path) -> None:
+    client = Client(tmp_path, socket="breaks", monitor="takes")
+    coming: list[list[str]] = []
+    for way in client.ways.values():
+        way.meanwhile = lambda: coming.append(client.pusher.coming())
+    client.log.count = 1
+    client.step()
+    assert coming == [["m1-1"], ["m1-1"]]
+    client.answer()
+    client.step(1)
+    assert client.proved == [(["m1-1"], "1")], "a way that broke leaves nothing behind"
+
+
+def test_what_the_client_dropped_while_more_was_read_is_not_passed_over(tmp_path: Path) -> None:
+    client = Client(tmp_path, socket="drops")
+    client.log.count = 1
+    client.step()
+    client.ways["socket"].does = "takes"
+    client.log.count = 2
+
+    def read(path: str) -> dict[str, Any]:
+        client.pusher._read = client.log.read
+        page = client.log.read(path)
+        client.now += LOST_S + 1
+        client.pusher.settle()
+        return page
+
+    client.pusher._read = read
+    client.pusher.once()
+    client.step(1)
+    assert client.got() == ["m1-1", "m1-2"]
 
 
 def failing(_messages: Sequence[str], _cursor: str | None) -> None:
