@@ -15,6 +15,7 @@ from hub.core.event import EVENT_TYPES, Event, EventBody, Placed, Tombstone
 from hub.storage.interface import Row, Tx
 
 HUB: Final = 1  # the hub's own stream: agents, tokens, webhooks; also the audit trail
+_FOLLOWED: Final = frozenset({"room", "dm"})  # kinds whose readers get each event as it comes; others are only woken
 B = TypeVar("B", bound=EventBody)
 Projection = Callable[[Tx, Placed, Any], None]
 PROJECTIONS: dict[type[EventBody], list[Projection]] = {}
@@ -137,8 +138,11 @@ def _append_one(tx: Tx, call: Call, stream: Stream, body: EventBody, at_ms: int,
     data = body.data(placed)
     tx.stage("event", (stream.log, placed.seq, body.type, placed.actor, at_ms, data, None))
     project_event(tx, placed, body)
-    event = Event(stream.log, stream.name, stream.epoch, placed.seq, body.type, at_ms, placed.actor_name, data)
-    tx.grew(stream.log, placed.seq, event.frame())
+    frame = b""
+    if stream.kind in _FOLLOWED:
+        name = placed.actor_name
+        frame = Event(stream.log, stream.name, stream.epoch, placed.seq, body.type, at_ms, name, data).frame()
+    tx.grew(stream.log, placed.seq, frame)
     return placed
 
 

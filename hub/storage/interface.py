@@ -73,7 +73,10 @@ class Tx(Protocol):
         ...
 
     def defer(self, key: Hashable, sql: LiteralString, /, **params: Any) -> None:
-        """Run a statement once per batch, before COMMIT; a later one with the same key replaces it."""
+        """Run a statement once per batch, before COMMIT; a later one with the same key replaces it.
+
+        Those of different keys run in any order: each key stands for rows that no other one's statement touches.
+        """
         ...
 
     def memo(self, key: Hashable, load: Callable[[], T]) -> T:

@@ -271,8 +271,11 @@ class _WriteTx:
             tables.setdefault(table, []).append(row)
         for table, rows in tables.items():
             self._insert(table, rows)
+        statements: dict[str, list[dict[str, Any]]] = {}
         for sql, params in deferred.values():
-            self._connection.execute(sql, params).close()
+            statements.setdefault(sql, []).append(params)
+        for sql, each in statements.items():
+            self._connection.executemany(sql, each).close()
         staged.clear()
         deferred.clear()
 
