@@ -34,7 +34,10 @@ class Result(Model):
         return None
 
     def to_keep(self) -> bytes:
-        """JSON kept for an idempotent repeat, without what is `shown_once`."""
+        """JSON kept for an idempotent repeat, without what is `shown_once`.
+
+        The result's own; or an array, from which the operation's `restores` function makes it again.
+        """
         return (self.model_copy(update={self.shown_once: None}) if self.shown_once else self).json_bytes()
 
 

@@ -63,6 +63,20 @@ def replays(operation: Operation[Any, R]) -> Callable[[Replay[R]], Replay[R]]:
     return register
 
 
+Restore = Callable[[Tx, Call, bytes], R]
+RESTORES: dict[type[Any], Callable[[Tx, Call, bytes], Any]] = {}
+
+
+def restores(operation: Operation[Any, R]) -> Callable[[Restore[R]], Restore[R]]:
+    """Bind the function that makes a result again from its `to_keep`, which is a JSON array of what it needs."""
+
+    def register(function: Restore[R]) -> Restore[R]:
+        RESTORES[operation.request] = function
+        return function
+
+    return register
+
+
 def answers(
     operation: Operation[Q, R],
 ) -> Callable[[Callable[[Hub, Call, Q], Awaitable[R]]], Callable[[Hub, Call, Q], Awaitable[R]]]:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from hub.core.call import Call
 from hub.core.errors import Invalid, KeyReused
 from hub.core.operation import AnyOperation, Result
+from hub.log.handler import REPLAYS
 from hub.storage.interface import Tx
 
 KEPT_MS: Final = 24 * 3600 * 1000
@@ -81,7 +82,7 @@ _TABLE: Final = "idempotency (agent, op, key, hash, at, log, seq, response)"
 
 def record(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes, result: Result) -> None:
     """Remember the result under the key; secrets are left out by the result's own `to_keep`."""
-    pointer = result.pointer()
+    pointer = result.pointer() if operation.request in REPLAYS else None
     log, seq = pointer or (None, None)
     kept = Kept(hashed, call.now_ms, log, seq, None if pointer else result.to_keep())
     tx.stage(_TABLE, (call.agent, operation.name, key, hashed, call.now_ms, log, seq, kept.response))

@@ -23,7 +23,7 @@ from hub.kernel.inbox.entries import readable
 from hub.kernel.inbox.positions import acknowledge, offer
 from hub.kernel.inbox.receipts import mark_delivered
 from hub.kernel.presence.presence import PresenceBoard
-from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, REPLAYS, note_of
+from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, REPLAYS, RESTORES, note_of
 from hub.log.idempotency import Kept, check_key, digest, recall, record
 from hub.log.log import HUB, find_stream
 from hub.log.tail import Tails
@@ -375,8 +375,10 @@ async def _trusted(principal: Principal) -> Principal:
 
 def _repeated(tx: Tx, call: Call, operation: AnyOperation, kept: Kept) -> Result:
     """The result of an earlier identical call."""
-    if kept.response is not None:
-        earlier: Result = operation.response.model_validate_json(kept.response)
+    if kept.response is not None and kept.response.startswith(b"["):
+        earlier: Result = RESTORES[operation.request](tx, call, kept.response)
+    elif kept.response is not None:
+        earlier = operation.response.model_validate_json(kept.response)
     else:
         assert kept.log is not None
         assert kept.seq is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
-from pydantic import Field
+import orjson
+from pydantic import Field, TypeAdapter
 
 from hub.core.event import EventBody
-from hub.core.names import AgentName, NewName, QueueName, make_id
+from hub.core.names import AgentName, NewName, QueueName, make_id, split_id
 from hub.core.operation import AnyOperation, Done, Operation, Request, Result
 
 Priority = Literal["critical", "high", "normal", "low", "bulk"]
@@ -73,11 +74,33 @@ class Task(Result):
     def settled(self) -> bool:
         return self.state != "open"
 
+    def pointer(self) -> tuple[int, int] | None:
+        """A task that is done, or that nobody had yet, can be made again from its row."""
+        untouched = self.state == "open" and not self.attempt and self.worker is None
+        return split_id("t", self.id) if untouched or self.state == "done" else None
+
+
+class HandOut(NamedTuple):
+    """What a claim leaves for its repeat, per task."""
+
+    task: str
+    attempt: int
+    token: str
+    expires_at: str
+    reasons: tuple[str, ...]
+
+
+HandedOut: Final = TypeAdapter(tuple[HandOut, ...])
+
 
 class Tasks(Result):
     """Tasks, the next to do first."""
 
     items: tuple[Task, ...]
+
+    def to_keep(self) -> bytes:
+        """What their rows will not say any more: whose hand-out this was. Bodies are kept once, in their rows."""
+        return orjson.dumps([(t.id, t.attempt, t.lease_token, t.lease_expires_at, t.reasons) for t in self.items])
 
     def settled(self) -> bool:
         return bool(self.items)

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from hub.core.call import Call
 from hub.core.errors import Forbidden, NameTaken
+from hub.core.names import split_id
 from hub.core.operation import Done
 from hub.features.queues import contract as c
 from hub.features.queues import rules
@@ -23,6 +24,7 @@ from hub.features.queues.tasks import (
     find_task,
     held,
     is_first,
+    kept_task,
     load_task,
     named,
     open_tasks,
@@ -45,8 +47,8 @@ from hub.features.queues.workers import (
     succeeded,
 )
 from hub.kernel.agents.project import need_agent
-from hub.log.handler import handles
-from hub.log.log import append, create_stream, find_stream, load_stream
+from hub.log.handler import handles, replays, restores
+from hub.log.log import agent_name, append, create_stream, find_stream, load_stream
 from hub.storage.interface import Tx
 
 
@@ -188,6 +190,14 @@ def enqueue_task(tx: Tx, call: Call, request: c.EnqueueTask) -> c.Task:
     return view(tx, call, queue.log, row)
 
 
+@replays(c.ENQUEUE)
+def enqueued_again(tx: Tx, call: Call, log: int, seq: int) -> c.Task:
+    """The task as it came in, whatever has happened to it since."""
+    row = kept_task(tx, log, seq)
+    fresh = row._replace(state="open", result=None, reason=None, attempts=0, reasons=(), worker=None, lease=None)
+    return view(tx, call, log, fresh)
+
+
 @handles(c.TASK)
 def get_task(tx: Tx, call: Call, request: c.GetTask) -> c.Task:
     queue, row = find_task(tx, call, request.task)
@@ -219,7 +229,33 @@ def claim_tasks(tx: Tx, call: Call, request: c.ClaimTasks) -> c.Tasks:
         for row in rows:
             if not ends(tx, call, queue, row):
                 taken.append(view(tx, call, queue.log, take(tx, call, queue.log, row, request.lease_s)))
-    return c.Tasks(items=tuple(taken))
+    return c.Tasks.trusted(deduplicated=False, items=tuple(taken))
+
+
+@restores(c.CLAIM)
+def claimed_again(tx: Tx, call: Call, kept: bytes) -> c.Tasks:
+    """The tasks as they were handed out, whatever has happened to them since."""
+    handed_out = c.HandedOut.validate_json(kept)
+    return c.Tasks(items=tuple(_handed_out(tx, call, one) for one in handed_out))
+
+
+def _handed_out(tx: Tx, call: Call, was: c.HandOut) -> c.Task:
+    log, seq = split_id("t", was.task, rules.TaskNotFound)
+    now = view(tx, call, log, kept_task(tx, log, seq))
+    return now.model_copy(
+        update={
+            "state": "open",
+            "attempt": was.attempt,
+            "lease_token": was.token,
+            "lease_expires_at": was.expires_at,
+            "reasons": was.reasons,
+            "result": None,
+            "reason": None,
+            "worker": agent_name(tx, call.agent),
+            "progress": None,
+            "note": None,
+        }
+    )
 
 
 def _assigned_to_me(tx: Tx, call: Call, queue: Queue) -> int:
@@ -253,12 +289,18 @@ def _room(tx: Tx, call: Call, queue: Queue) -> int:
 @handles(c.ACK)
 def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Task:
     queue, row, lease = held(tx, call, request.task, request.lease_token)
-    done = c.TaskDone(task=row.seq, attempt=lease.attempt, result=_plain(request.result))
+    done = c.TaskDone.trusted(task=row.seq, attempt=lease.attempt, result=_plain(request.result))
     placed = end(tx, call, queue.log, row, done)
     if queue.pushes:
         succeeded(tx, call, queue, lease)
         assign_ready(tx, call, queue)
     return view(tx, call, queue.log, done_row(placed, row, done))
+
+
+@replays(c.ACK)
+def acknowledged_again(tx: Tx, call: Call, log: int, seq: int) -> c.Task:
+    """A finished task stays as it is."""
+    return view(tx, call, log, kept_task(tx, log, seq))
 
 
 @handles(c.NACK)

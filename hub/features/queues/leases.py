@@ -20,34 +20,27 @@ MOST_REASONS: Final = 100
 
 def take(tx: Tx, call: Call, log: int, row: TaskRow, lease_s: float) -> TaskRow:
     """Hand the task, which is ready or assigned to the caller, to the caller; the task as it is then."""
-    reasons = so_far(tx, call, row)
-    lease = Lease(
-        token=call.random(16).hex(),
-        agent=call.agent,
-        attempt=row.attempt + 1,
-        until_ms=call.now_ms + int(lease_s * 1000),
-        handed_at_ms=call.now_ms,
-        reasons=reasons,
-    )
-    if row.lease is None:
+    before, now_ms = row.lease, call.now_ms
+    reasons = () if before is None else so_far(tx, call, row)
+    attempt = 1 if before is None else before.attempt + 1
+    until_ms = now_ms + int(lease_s * 1000)
+    lease = Lease(call.random(16).hex(), call.principal.agent, attempt, until_ms, now_ms, reasons)
+    if before is None:
         tx.stage("lease", _row(log, row.seq, lease))
     else:
         _write(tx, log, row.seq, lease)
-    if row.lease is None or not row.lease.until_ms:
+    if before is None or not before.until_ms:
         leave(tx, log, row)
-    taken = row._replace(lease=lease)
+    taken = row.held_by(lease)
     tx.remember(("task", log, row.seq), taken)
     return taken
 
 
 def _row(log: int, seq: int, lease: Lease, ready_at: int = 0) -> tuple[object, ...]:
     """All columns of a lease nobody extended yet."""
-    kept = _kept(lease.reasons)
-    handed_at = lease.handed_at_ms or None
-    return (
-        *(log, seq, lease.token, lease.agent, lease.attempt, lease.until_ms, ready_at, kept, handed_at),
-        *(lease.progress, lease.note),
-    )
+    token, agent, attempt, until_ms, handed_at_ms, reasons, progress, note = lease
+    since = handed_at_ms or None
+    return (log, seq, token, agent, attempt, until_ms, ready_at, _kept(reasons), since, progress, note)
 
 
 def _write(tx: Tx, log: int, seq: int, lease: Lease) -> None:
@@ -112,7 +105,7 @@ def extend(tx: Tx, call: Call, log: int, row: TaskRow, lease: Lease, request: c.
         log=log,
         seq=row.seq,
     )
-    extended = row._replace(lease=longer)
+    extended = row.held_by(longer)
     tx.remember(("task", log, row.seq), extended)
     return extended
 

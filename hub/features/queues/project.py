@@ -108,8 +108,21 @@ def done(tx: Tx, at: Placed, body: TaskDone) -> None:
 def done_row(at: Placed, row: TaskRow, body: TaskDone) -> TaskRow:
     """The task after the event."""
     result = to_json(body.result).decode()
-    return row._replace(
-        state="done", result=result, attempts=body.attempt, worker=at.actor, reason=None, reasons=(), lease=None
+    return TaskRow(
+        row.seq,
+        row.sort_at,
+        row.body,
+        row.priority,
+        "done",
+        result,
+        reason=None,
+        attempts=body.attempt,
+        expires_at=row.expires_at,
+        reasons=(),
+        group=row.group,
+        sticky=row.sticky,
+        worker=at.actor,
+        lease=None,
     )
 
 

@@ -7,8 +7,7 @@ delayed or blocked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, LiteralString
+from typing import Final, LiteralString, NamedTuple
 
 from hub.features.queues.tasks import COLUMNS, KEPT_BODY, TaskRow, is_first, task_row
 from hub.storage.interface import Tx
@@ -21,14 +20,15 @@ READY: Final[LiteralString] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(NamedTuple):
     """The first rows of a queue's `ready` table; `more` says whether it goes on behind them."""
 
     rows: tuple[TaskRow, ...]
     more: bool
 
     def without(self, row: TaskRow) -> Ahead:
+        if self.rows and self.rows[0].seq == row.seq:  # nearly always: who takes one takes the first
+            return Ahead(self.rows[1:], self.more)
         return Ahead(tuple(one for one in self.rows if one.seq != row.seq), self.more)
 
     def with_new(self, row: TaskRow) -> Ahead:
