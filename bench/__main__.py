@@ -126,6 +126,7 @@ GATES = {  # goals as ratios; a scenario without one is for information
     "latency-beside-runs": Gate(None, "the same hub at rest (aim: ≤ 1.5)"),
     "claim-ack-redis": Gate(0.2, "Redis Streams consumer group, `appendfsync always`"),
     "claim-ack-10-redis": Gate(None, "Redis Streams, `COUNT 10`, `appendfsync always`"),
+    "claim-ack-next-redis": Gate(None, "Redis Streams, XACK + XREADGROUP pipelined, `appendfsync always`"),
     "claim-ack-nats-sync": Gate(None, "NATS JetStream pull consumer, `sync_interval: always`"),
     "claim-ack-nats": Gate(None, "NATS JetStream pull consumer (its default: no fsync per message)"),
 }

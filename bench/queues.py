@@ -78,11 +78,8 @@ async def socket(server: Server) -> AsyncIterator[Socket]:
         made.close()
 
 
-async def hub_pairs(server: Server, seconds: float, backlog: int, count: int = 1) -> float:
-    """Over WebSocket, every call with an idempotency key, every change on disk before its answer.
-
-    `count` tasks a claim; more than one are acknowledged in one batch.
-    """
+async def filled(server: Server, backlog: int) -> str:
+    """A new queue of the hub with so many tasks; its name."""
     queue = f"bench-{secrets.token_hex(4)}"
     http = await HttpConnection(server.url, server.token).open()
     await http.request("POST", "/v1/queues", json.dumps({"queue": queue}).encode())
@@ -91,6 +88,15 @@ async def hub_pairs(server: Server, seconds: float, backlog: int, count: int = 1
         status, _body = await http.request("POST", "/v1/batch", json.dumps({"operations": [one] * BATCH}).encode())
         assert status == 200
     http.close()
+    return queue
+
+
+async def hub_pairs(server: Server, seconds: float, backlog: int, count: int = 1) -> float:
+    """Over WebSocket, every call with an idempotency key, every change on disk before its answer.
+
+    `count` tasks a claim; more than one are acknowledged in one batch.
+    """
+    queue = await filled(server, backlog)
 
     async def work(number: int, going: Callable[[], bool]) -> int:
         async with socket(server) as mine:
@@ -110,6 +116,25 @@ async def hub_pairs(server: Server, seconds: float, backlog: int, count: int = 1
                     batch = await mine.ask({"op": "batch", "operations": held, "idempotency_key": key})
                     assert all("ok" in result for result in batch["results"]), batch
                 done += len(held)
+            return done
+
+    return await pairs_per_second(work, seconds)
+
+
+async def hub_next(server: Server, seconds: float, backlog: int) -> float:
+    """Like `hub_pairs`, but who acknowledges a task gets the next one in the same call, as `queues work` does it."""
+    queue = await filled(server, backlog)
+
+    async def work(number: int, going: Callable[[], bool]) -> int:
+        async with socket(server) as mine:
+            done = 0
+            claim = {"op": "queues.claim", "queue": queue, "idempotency_key": f"{queue}-{number}-claim"}
+            held = next(iter((await mine.ask(claim))["items"]), None)
+            while held is not None and going():
+                ack = {"op": "tasks.ack", "task": held["id"], "lease_token": held["lease_token"], "result": "ok"}
+                key = f"{queue}-{number}-{done}"
+                held = (await mine.ask(ack | {"next_lease_s": 60, "idempotency_key": key})).get("next")
+                done += 1
             return done
 
     return await pairs_per_second(work, seconds)
@@ -141,10 +166,11 @@ def redis_server() -> Iterator[int]:
             yield port
 
 
-def redis_pairs(seconds: float, backlog: int, count: int = 1) -> float:
-    """XREADGROUP COUNT `count`, one XACK for them; `appendfsync always`."""
+def redis_pairs(seconds: float, backlog: int, count: int = 1, together: bool = False) -> float:
+    """XREADGROUP COUNT `count`, one XACK for them; `appendfsync always`. `together`: XACK and the next XREADGROUP in
+    one write, so that both share a round trip and an fsync."""
     with redis_server() as port:
-        return float(uvloop.run(_redis(port, seconds, backlog, count)))
+        return float(uvloop.run(_redis(port, seconds, backlog, count, together)))
 
 
 class Redis:
@@ -156,6 +182,12 @@ class Redis:
 
     async def command(self, *parts: str) -> Any:
         self._writer.write(resp(parts))
+        return await self.answer()
+
+    async def two(self, first: tuple[str, ...], second: tuple[str, ...]) -> Any:
+        """The answer of the second of two commands in one write."""
+        self._writer.write(resp(first) + resp(second))
+        await self.answer()
         return await self.answer()
 
     async def many(self, command: tuple[str, ...], times: int) -> None:
@@ -182,7 +214,7 @@ def resp(parts: tuple[str, ...]) -> bytes:
     return f"*{len(parts)}\r\n".encode() + b"".join(b"$%d\r\n%b\r\n" % (len(p.encode()), p.encode()) for p in parts)
 
 
-async def _redis(port: int, seconds: float, backlog: int, count: int) -> float:
+async def _redis(port: int, seconds: float, backlog: int, count: int, together: bool) -> float:
     async def opened() -> Redis:
         return Redis(*await asyncio.open_connection("127.0.0.1", port))
 
@@ -195,13 +227,15 @@ async def _redis(port: int, seconds: float, backlog: int, count: int) -> float:
     async def work(number: int, going: Callable[[], bool]) -> int:
         redis, done = await opened(), 0
         reading = ("XREADGROUP", "GROUP", "g", f"w{number}", "COUNT", str(count), "STREAMS", "q", ">")
-        while going():
-            found = await redis.command(*reading)
-            if not found:
-                break
+        found = await redis.command(*reading)
+        while found and going():
             ids = [entry[0].decode() for entry in found[0][1]]
-            await redis.command("XACK", "q", "g", *ids)
             done += len(ids)
+            if together:
+                found = await redis.two(("XACK", "q", "g", *ids), reading)
+            else:
+                await redis.command("XACK", "q", "g", *ids)
+                found = await redis.command(*reading)
         redis.close()
         return done
 

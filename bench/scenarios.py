@@ -7,8 +7,9 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import uvloop
 from websockets.asyncio.client import connect
@@ -193,13 +194,16 @@ def sqlite_batches(subject: Server, _bare: Server) -> Pair:
     return Pair(sample.rate, goals.raw_batches(64), "msgs/s")
 
 
-def claim_and_ack(peer: Callable[[float, int], float], named: str, count: int = 1) -> Run:
-    """Claim + acknowledge per second of 16 workers, `count` tasks at a time, against a peer's consumer group."""
+Hub = Callable[[Server, float, int], Coroutine[Any, Any, float]]
+
+
+def claim_and_ack(peer: Callable[[float, int], float], named: str, ours: Hub = queues.hub_pairs) -> Run:
+    """Claim + acknowledge per second of 16 workers against a peer's consumer group."""
 
     def run(subject: Server, _bare: Server) -> Pair:
         backlog = int(6000 * seconds())
         reference = peer(seconds(), backlog * 5)
-        return Pair(uvloop.run(queues.hub_pairs(subject, seconds(), backlog, count)), reference, "pairs/s", named)
+        return Pair(uvloop.run(ours(subject, seconds(), backlog)), reference, "pairs/s", named)
 
     return run
 
@@ -227,7 +231,14 @@ ALL: dict[str, Run] = {
     "send-against-raw-sqlite": sqlite_batches,
     "claim-ack-redis": claim_and_ack(queues.redis_pairs, "16 workers, WebSocket; both fsync before each answer"),
     "claim-ack-10-redis": claim_and_ack(
-        partial(queues.redis_pairs, count=10), "16 workers, ten tasks a claim, their acks together; both fsync", 10
+        partial(queues.redis_pairs, count=10),
+        "16 workers, ten tasks a claim, their acks together; both fsync",
+        partial(queues.hub_pairs, count=10),
+    ),
+    "claim-ack-next-redis": claim_and_ack(
+        partial(queues.redis_pairs, together=True),
+        "16 workers; an ack takes the next task in one call, XACK and XREADGROUP in one write; both fsync",
+        queues.hub_next,
     ),
     "claim-ack-nats-sync": claim_and_ack(
         partial(queues.nats_pairs, durable=True), "16 workers, WebSocket; both fsync before each answer"

@@ -174,12 +174,16 @@ async def work(
         items = (await client.call(ClaimTasks(queue=queue, lease_s=lease_s, wait_s=wait_s))).items
         if not items and until_empty:
             return
-        for task in items:
-            await _perform(client, task, command, lease_s)
+        task = items[0] if items else None
+        while task is not None:
             done += 1
+            task = await _perform(client, task, command, lease_s, last=done == count)
 
 
-async def _perform(client: HubClient, task: Task, command: tuple[str, ...], lease_s: float) -> None:
+async def _perform(
+    client: HubClient, task: Task, command: tuple[str, ...], lease_s: float, *, last: bool
+) -> Task | None:
+    """Run the command for the task and report; the next task, if this was not the last and one was ready."""
     pipe = asyncio.subprocess.PIPE
     token = task.lease_token or ""
     process = await asyncio.create_subprocess_exec(
@@ -192,15 +196,18 @@ async def _perform(client: HubClient, task: Task, command: tuple[str, ...], leas
         keeping.cancel()
         _end(process)
     text = out.decode(errors="replace")
+    following: Task | None = None
     try:
         if process.returncode == 0:
-            await client.call(AckTask(task=task.id, lease_token=token, result=_value(text)))
+            ack = AckTask(task=task.id, lease_token=token, result=_value(text), next_lease_s=None if last else lease_s)
+            following = (await client.call(ack)).next
         else:
             reason = f"exit code {process.returncode}: {err.decode(errors='replace')[-1000:].strip()}"
             await client.call(NackTask(task=task.id, lease_token=token, reason=reason))
         click.echo(f"{task.id} {'done' if process.returncode == 0 else 'failed'}")
     except HubError as error:
         click.echo(f"{task.id} not accepted: {error.detail}", err=True)
+    return following
 
 
 async def _keep(client: HubClient, task: str, token: str, lease_s: float, process: asyncio.subprocess.Process) -> None:

@@ -9,12 +9,15 @@ import pytest
 import uvloop
 
 from bench.__main__ import GATES, page
-from bench.queues import Missing, hub_pairs, nats_binary, nats_pairs, nats_version, redis_pairs
-from bench.scenarios import ALL
+from bench.queues import Missing, hub_next, hub_pairs, nats_binary, nats_pairs, nats_version, redis_pairs
+from bench.scenarios import ALL, Hub
 from bench.servers import hub
 
 
-@pytest.mark.parametrize("peer", [redis_pairs, partial(redis_pairs, count=10), nats_pairs])
+@pytest.mark.parametrize(
+    "peer",
+    [redis_pairs, partial(redis_pairs, count=10), partial(redis_pairs, together=True), nats_pairs],
+)
 def test_a_peer_hands_its_backlog_to_the_workers(peer: Callable[[float, int], float]) -> None:
     assert peer(0.2, 200) > 0
 
@@ -27,10 +30,10 @@ def test_a_nats_server_that_syncs_each_write_hands_its_backlog_to_the_workers() 
         assert nats_pairs(0.2, 200, durable=True) > 0
 
 
-@pytest.mark.parametrize("count", [1, 10])
-def test_the_hub_hands_its_backlog_to_the_workers(count: int) -> None:
+@pytest.mark.parametrize("workers", [hub_pairs, partial(hub_pairs, count=10), hub_next])
+def test_the_hub_hands_its_backlog_to_the_workers(workers: Hub) -> None:
     with hub() as subject:
-        assert uvloop.run(hub_pairs(subject, 0.3, 200, count)) > 0
+        assert uvloop.run(workers(subject, 0.3, 200)) > 0
 
 
 def test_measuring_some_rows_keeps_the_others_on_the_page() -> None:

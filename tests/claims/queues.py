@@ -29,6 +29,8 @@ EARLY: Final = """\
 HUBS: Final = "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_a_queue_and_each_task_is_done_once"
 GROWTH: Final = "tests/features/queues/test_growth.py::test_a_hundred_thousand_other_tasks_cost_a_claim_no_step_more"
 
+PULL: Final = "tests/features/queues/test_pull.py"
+REPEATS: Final = "tests/features/queues/test_repeats.py"
 PUSH: Final = "tests/features/queues/test_push.py"
 STRATEGIES: Final = "tests/features/queues/test_strategies.py"
 KILLED: Final = (
@@ -100,6 +102,31 @@ CLAIMS: Final = [
         "Tasks of a group run one at a time in the order they came; a failed one holds its group.",
         (GROUPS, HISTORY),
         Mutant("hub/features/queues/tasks.py", "and seq < :seq limit 1", "and seq < 0 limit 1", GROUPS),
+    ),
+    Claim(
+        "P7-next",
+        "An acknowledgement that takes the next task goes by the rules of a claim, and takes nothing when it is refused.",
+        (f"{PULL}::test_a_worker_finishes_a_task_and_gets_the_next_in_one_call", HISTORY),
+        Mutant(
+            "hub/features/queues/handlers.py",
+            "most = 0 if queue.paused else min(most, room)",
+            "most = min(most, 10)",
+            f"{PULL}::test_a_worker_finishes_a_task_and_gets_the_next_in_one_call",
+        ),
+    ),
+    Claim(
+        "P3-queues",
+        "A repeated call of a task's life is answered as the first was, whatever has happened to the task since.",
+        (
+            f"{REPEATS}::test_each_call_in_a_tasks_life_is_repeated_as_it_was",
+            f"{REPEATS}::test_what_is_kept_for_a_repeat_has_no_second_copy_of_the_body",
+        ),
+        Mutant(
+            "hub/features/queues/handlers.py",
+            '            "lease_token": was.token,\n',
+            "",
+            f"{REPEATS}::test_each_call_in_a_tasks_life_is_repeated_as_it_was",
+        ),
     ),
     Claim(
         "P7-push",

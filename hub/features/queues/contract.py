@@ -91,6 +91,12 @@ class HandOut(NamedTuple):
 
 
 HandedOut: Final = TypeAdapter(tuple[HandOut, ...])
+AckedAndHandedOut: Final = TypeAdapter(tuple[str, HandOut])
+
+
+def hand_out(task: Task) -> tuple[object, ...]:
+    """What a claim leaves of the task, see `HandOut`."""
+    return (task.id, task.attempt, task.lease_token, task.lease_expires_at, task.reasons)
 
 
 class Tasks(Result):
@@ -100,10 +106,22 @@ class Tasks(Result):
 
     def to_keep(self) -> bytes:
         """What their rows will not say any more: whose hand-out this was. Bodies are kept once, in their rows."""
-        return orjson.dumps([(t.id, t.attempt, t.lease_token, t.lease_expires_at, t.reasons) for t in self.items])
+        return orjson.dumps([hand_out(task) for task in self.items])
 
     def settled(self) -> bool:
         return bool(self.items)
+
+
+class Acknowledged(Task):
+    """The finished task; `next` is the one taken with `next_lease_s`, if one was ready."""
+
+    next: Task | None = Field(default=None, exclude_if=lambda v: v is None)
+
+    def pointer(self) -> tuple[int, int] | None:
+        return super().pointer() if self.next is None else None
+
+    def to_keep(self) -> bytes:
+        return orjson.dumps((self.id, *([] if self.next is None else [hand_out(self.next)])))
 
 
 class Collected(Result):
@@ -225,12 +243,13 @@ class ClaimTasks(Request[Tasks]):
     wait_s: WaitS = 0
 
 
-class AckTask(Request[Task]):
-    """Finish a task you hold, with its result."""
+class AckTask(Request[Acknowledged]):
+    """Finish a task you hold, with its result; `next_lease_s` takes the queue's next one with it, for so long."""
 
     task: TaskId
     lease_token: str = Field(max_length=64)
     result: Any = None
+    next_lease_s: LeaseS | None = None
 
 
 class NackTask(Request[Task]):
@@ -440,7 +459,7 @@ DEAD = Operation("queues.dead", f"GET {_Q}/dead", "room:read", ListDead, Tasks)
 REDRIVE_ALL = Operation("queues.redrive", f"POST {_Q}/redrive", "task:send", RedriveQueue, Redriven, lock="queue")
 TASK = Operation("tasks.get", f"GET {_T}", "room:read", GetTask, Task)
 COLLECT = Operation("tasks.collect", "POST /v1/tasks/collect", "room:read", CollectTasks, Collected, lock="none")
-ACK = Operation("tasks.ack", f"POST {_T}/ack", "task:claim", AckTask, Task, lock="task")
+ACK = Operation("tasks.ack", f"POST {_T}/ack", "task:claim", AckTask, Acknowledged, lock="task")
 NACK = Operation("tasks.nack", f"POST {_T}/nack", "task:claim", NackTask, Task, lock="task")
 EXTEND = Operation("tasks.extend", f"POST {_T}/extend", "task:claim", ExtendTask, Task, lock="task")
 RELEASE = Operation("tasks.release", f"POST {_T}/release", "task:claim", ReleaseTask, Task, lock="task")

@@ -216,9 +216,14 @@ def collect_tasks(tx: Tx, call: Call, request: c.CollectTasks) -> c.Collected:
 @handles(c.CLAIM)
 def claim_tasks(tx: Tx, call: Call, request: c.ClaimTasks) -> c.Tasks:
     queue = named(tx, call, request.queue)
+    return c.Tasks.trusted(deduplicated=False, items=tuple(_hand_out(tx, call, queue, request.max, request.lease_s)))
+
+
+def _hand_out(tx: Tx, call: Call, queue: Queue, most: int, lease_s: float) -> list[c.Task]:
+    """Up to `most` tasks for the caller, as far as the queue has them and the caller may hold them."""
     taken = list[c.Task]()
-    most = _assigned_to_me(tx, call, queue) if queue.pushes else _room(tx, call, queue)
-    most = 0 if queue.paused else min(most, request.max)
+    room = _assigned_to_me(tx, call, queue) if queue.pushes else _room(tx, call, queue)
+    most = 0 if queue.paused else min(most, room)
     while len(taken) < most:
         left = most - len(taken)
         rows = (
@@ -228,8 +233,8 @@ def claim_tasks(tx: Tx, call: Call, request: c.ClaimTasks) -> c.Tasks:
             break
         for row in rows:
             if not ends(tx, call, queue, row):
-                taken.append(view(tx, call, queue.log, take(tx, call, queue.log, row, request.lease_s)))
-    return c.Tasks.trusted(deduplicated=False, items=tuple(taken))
+                taken.append(view(tx, call, queue.log, take(tx, call, queue.log, row, lease_s)))
+    return taken
 
 
 @restores(c.CLAIM)
@@ -287,20 +292,39 @@ def _room(tx: Tx, call: Call, queue: Queue) -> int:
 
 
 @handles(c.ACK)
-def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Task:
+def ack_task(tx: Tx, call: Call, request: c.AckTask) -> c.Acknowledged:
     queue, row, lease = held(tx, call, request.task, request.lease_token)
     done = c.TaskDone.trusted(task=row.seq, attempt=lease.attempt, result=_plain(request.result))
     placed = end(tx, call, queue.log, row, done)
     if queue.pushes:
         succeeded(tx, call, queue, lease)
         assign_ready(tx, call, queue)
-    return view(tx, call, queue.log, done_row(placed, row, done))
+    following = None if request.next_lease_s is None else _following(tx, call, queue, request.next_lease_s)
+    return _acknowledged(view(tx, call, queue.log, done_row(placed, row, done)), following)
+
+
+def _following(tx: Tx, call: Call, queue: Queue, lease_s: float) -> c.Task | None:
+    """The next task for who has just finished one; none for a worker that was taken out of a push queue meanwhile."""
+    if queue.pushes and capacity(tx, queue.log, call.agent) is None:
+        return None
+    return next(iter(_hand_out(tx, call, queue, 1, lease_s)), None)
+
+
+def _acknowledged(task: c.Task, following: c.Task | None) -> c.Acknowledged:
+    return c.Acknowledged.trusted(**vars(task), next=following)
 
 
 @replays(c.ACK)
-def acknowledged_again(tx: Tx, call: Call, log: int, seq: int) -> c.Task:
+def acknowledged_again(tx: Tx, call: Call, log: int, seq: int) -> c.Acknowledged:
     """A finished task stays as it is."""
-    return view(tx, call, log, kept_task(tx, log, seq))
+    return _acknowledged(view(tx, call, log, kept_task(tx, log, seq)), None)
+
+
+@restores(c.ACK)
+def acknowledged_and_claimed_again(tx: Tx, call: Call, kept: bytes) -> c.Acknowledged:
+    task, handed_out = c.AckedAndHandedOut.validate_json(kept)
+    log, seq = split_id("t", task, rules.TaskNotFound)
+    return _acknowledged(view(tx, call, log, kept_task(tx, log, seq)), _handed_out(tx, call, handed_out))
 
 
 @handles(c.NACK)

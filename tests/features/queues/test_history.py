@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -143,6 +144,10 @@ class QueueHistory(RuleBasedStateMachine):
     @rule(target=leases, by=worker, most=st.sampled_from([1, 1, 2, 5]), lease_s=st.sampled_from([5, 10]))
     def claim(self, by: int, most: int, lease_s: int) -> Any:
         got = self.hub.run(by, c.ClaimTasks(queue=self.name, max=most, lease_s=lease_s)).items
+        return self._handed_out(by, got, most, lease_s)
+
+    def _handed_out(self, by: int, got: Sequence[c.Task], most: int, lease_s: int) -> Any:
+        """These are the tasks the worker must have got now; the first lease of them."""
         assert [task.id for task in got] == self.model.claim(most, self.now)
         for task in got:
             known = self.model.tasks[task.id]
@@ -151,23 +156,30 @@ class QueueHistory(RuleBasedStateMachine):
             known.holder, known.token, known.until = by, task.lease_token, self.now + lease_s * 1000
         return (by, got[0].id, got[0].lease_token) if got else None
 
-    def _by_holder(self, lease: Any, request: type[Any], **fields: Any) -> ModelTask | None:
-        """Do something as the holder once known; None when the lease was lost and it was refused."""
+    def _by_holder(self, lease: Any, request: type[Any], **fields: Any) -> tuple[ModelTask, Any] | None:
+        """Do something as the holder once known: the task and the answer, or None when it was refused: lease lost."""
         assume(lease is not None)
         by, name, token = lease
         task = self.model.tasks[name]
         asked = request(task=name, lease_token=token, **fields)
         if task.held(self.now) and (task.holder, task.token) == (by, token):
-            self.hub.run(by, asked)
-            return task
+            return task, self.hub.run(by, asked)
         with pytest.raises(LeaseLost):
             self.hub.run(by, asked)
         return None
 
     @rule(lease=leases)
     def ack(self, lease: Any) -> None:
-        if (task := self._by_holder(lease, c.AckTask, result=1)) is not None:
-            task.state = "done"
+        if (found := self._by_holder(lease, c.AckTask, result=1)) is not None:
+            found[0].state = "done"
+
+    @rule(target=leases, lease=leases)
+    def ack_and_take_the_next(self, lease: Any) -> Any:
+        if (found := self._by_holder(lease, c.AckTask, result=1, next_lease_s=10)) is None:
+            return None
+        task, answer = found
+        task.state = "done"
+        return self._handed_out(lease[0], [answer.next] if answer.next else [], 1, 10)
 
     @rule(lease=leases, other=worker)
     def another_worker_cannot_use_the_token(self, lease: Any, other: int) -> None:
@@ -177,19 +189,21 @@ class QueueHistory(RuleBasedStateMachine):
 
     @rule(lease=leases, delay_s=st.sampled_from([0, 2]))
     def nack(self, lease: Any, delay_s: int) -> None:
-        if (task := self._by_holder(lease, c.NackTask, delay_s=delay_s)) is not None:
+        if (found := self._by_holder(lease, c.NackTask, delay_s=delay_s)) is not None:
+            task = found[0]
             task.holder, task.ready_at = None, self.now + delay_s * 1000
             if task.attempt >= MAX_ATTEMPTS:
                 task.state = "dead"
 
     @rule(lease=leases)
     def extend(self, lease: Any) -> None:
-        if (task := self._by_holder(lease, c.ExtendTask, lease_s=20, progress=0.5)) is not None:
-            task.until = self.now + 20_000
+        if (found := self._by_holder(lease, c.ExtendTask, lease_s=20, progress=0.5)) is not None:
+            found[0].until = self.now + 20_000
 
     @rule(lease=consumes(leases))
     def release(self, lease: Any) -> None:
-        if (task := self._by_holder(lease, c.ReleaseTask)) is not None:
+        if (found := self._by_holder(lease, c.ReleaseTask)) is not None:
+            task = found[0]
             task.holder, task.attempt = None, task.attempt - 1
 
     @rule(pick=st.integers(0, 30))
@@ -305,20 +319,25 @@ class PushHistory(RuleBasedStateMachine):
             assert task.id not in self.done
         return (by, items[0].id, items[0].lease_token, self.hub.now_ms + 10_000) if items else None
 
-    @rule(lease=leases, ok=st.booleans())
-    def end(self, lease: Any, ok: bool) -> None:
+    @rule(target=leases, lease=leases, how=st.sampled_from(["ack", "ack and take the next", "nack"]))
+    def end(self, lease: Any, how: str) -> Any:
         assume(lease is not None)
         by, name, token, until = lease
-        asked: Any = c.AckTask if ok else c.NackTask
-        fields = {} if ok else {"delay_s": 0}
+        asked: Any = c.NackTask if how == "nack" else c.AckTask
+        fields = {"ack": {}, "ack and take the next": {"next_lease_s": 10}, "nack": {"delay_s": 0}}[how]
         try:
-            self.hub.run(by, asked(task=name, lease_token=token, **fields))
+            answer = self.hub.run(by, asked(task=name, lease_token=token, **fields))
         except LeaseLost:
-            return
+            return None
         assert self.hub.now_ms < until, "accepted after its lease"
         assert name not in self.done, "accepted twice"
-        if ok:
+        if how != "nack":
             self.done.add(name)
+        if how != "ack and take the next" or answer.next is None:
+            return None
+        assert answer.next.id not in self.done
+        assert self.capacity[by], "handed out to who left"
+        return (by, answer.next.id, answer.next.lease_token, self.hub.now_ms + 10_000)
 
     @invariant()
     def nobody_has_more_than_fits_and_each_task_is_somewhere(self) -> None:

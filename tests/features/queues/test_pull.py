@@ -83,6 +83,27 @@ async def test_a_registered_worker_holds_at_most_its_capacity_and_blocks_nobody(
         await eventually(lambda: got == [4, 5])
 
 
+async def test_a_worker_finishes_a_task_and_gets_the_next_in_one_call(hub: TestHub) -> None:
+    boss, worker, other = await hub.local(), await hub.agent("worker"), await hub.agent("other")
+    await boss.call(c.CreateQueue(queue="work", open_to="all"))
+    await worker.call(c.SetWorker(queue="work", agent="me", capacity=1))
+    for group in ("a", "a", None):
+        await send(boss, group, group=group)
+    held: Any = await claim(worker)
+    done = await worker.call(c.AckTask(task=held.id, lease_token=held.lease_token, result=1, next_lease_s=30))
+    assert (done.state, done.result) == ("done", 1)
+    following: Any = done.next
+    assert (following.body, following.attempt) == ("a", 1)
+    assert await claim(worker) is None  # one at a time, and it has one
+    with pytest.raises(rules.LeaseLost):  # and a late answer takes nothing either
+        await worker.call(c.AckTask(task=held.id, lease_token=held.lease_token, next_lease_s=30))
+    await boss.call(c.PauseQueue(queue="work"))
+    done = await worker.call(c.AckTask(task=following.id, lease_token=following.lease_token, next_lease_s=30))
+    assert (done.state, done.next) == ("done", None)
+    await boss.call(c.ResumeQueue(queue="work"))
+    assert (await claim(other)).attempt == 1
+
+
 async def test_a_full_queue_slows_its_dispatcher_down(hub: TestHub) -> None:
     boss, one, _two = await queue(hub, max_open=2)
     await send(boss, 1)

@@ -11,7 +11,7 @@ from tests.support.hubs import TestHub
 
 
 async def everything(hub: TestHub) -> list[tuple[Any, Any, str, Any]]:
-    """(who, request, key, first answer) of each call in the life of a task that failed once; and of an empty claim."""
+    """(who, request, key, first answer) of each call in the lives of two tasks, of which one failed once."""
     boss, worker = await hub.agent("boss"), await hub.agent("worker", "code")
     await boss.call(c.CreateQueue(queue="work", open_to="all"))
     made: list[tuple[Any, Any, str, Any]] = []
@@ -28,7 +28,12 @@ async def everything(hub: TestHub) -> list[tuple[Any, Any, str, Any]]:
     held = (await call(worker, c.ClaimTasks(queue="work", max=3, lease_s=10))).items[0]
     assert (held.attempt, held.reasons) == (2, ("no luck",))
     await call(worker, c.ExtendTask(task=sent.id, lease_token=held.lease_token, progress=0.5, note="half"))
-    await call(worker, c.AckTask(task=sent.id, lease_token=held.lease_token, result=[1, None]))
+    await boss.call(c.EnqueueTask(queue="work", body="second"))
+    ack = c.AckTask(task=sent.id, lease_token=held.lease_token, result=[1, None], next_lease_s=30)
+    second = (await call(worker, ack)).next
+    assert (second.body, second.attempt, second.lease_token != held.lease_token) == ("second", 1, True)
+    ack = c.AckTask(task=second.id, lease_token=second.lease_token, result="last", next_lease_s=30)
+    assert (await call(worker, ack)).next is None
     await call(worker, c.ClaimTasks(queue="work"))
     return made
 
@@ -52,5 +57,5 @@ async def test_what_is_kept_for_a_repeat_has_no_second_copy_of_the_body(hub: Tes
             )
         ]
     )
-    assert len(kept) == 5
+    assert len(kept) == 6
     assert max(map(len, kept)) < 200
