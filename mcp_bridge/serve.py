@@ -21,7 +21,7 @@ import uvicorn
 
 from hub.app import HubApp
 from hub.core.errors import HubError
-from hub.server.coalesce import CoalescingHttp
+from hub.server.coalesce import CoalescingHttp, CoalescingWebSocket
 from hub.server.logs import configure_logs
 from hub.settings import Settings
 from hub.storage.directory import make_private
@@ -141,7 +141,7 @@ def _config(hub: HubApp, settings: Settings) -> uvicorn.Config:
         hub.asgi,
         loop="none",
         http=CoalescingHttp,
-        ws="websockets-sansio",
+        ws=CoalescingWebSocket,
         ws_max_size=1024 * 1024,
         ws_per_message_deflate=False,
         proxy_headers=settings.behind_proxy,

@@ -6,14 +6,17 @@ A wake-up carries no data. Losing one costs latency, never a message: a reader a
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 from hub.storage.interface import Growth
 
 T = TypeVar("T")
+log = logging.getLogger("hub")
 _FRAMES: Final = 2048
 _PAGES: Final = 16  # readers of a burst are at a few places at a time, not at one
 _BYTES: Final = 4 * 1024 * 1024
@@ -21,6 +24,7 @@ SIGNALS: Final = 1 << 61  # plus a stream's id: the topic of its signals
 _SIGNALS_KEPT: Final = 64  # per room, and rooms: signals are for who listens now
 OWN_TOPICS: Final = 2**60  # from here on topics belong to workers of the hub, not to streams or agents
 _WAKE_CHUNK: Final = 32  # waking 1,000 at once stalls the loop for 58 ms; in chunks 4 ms
+_TURN_S: Final = 0.002  # readers are served this long at a time; then commits, requests and other sockets have theirs
 _LEFT: Final = b'"type":"member.left"'
 _CREATED: Final = b'"type":"room.created"'
 
@@ -28,6 +32,14 @@ _CREATED: Final = b'"type":"room.created"'
 def moves_members(frame: bytes) -> bool:
     """Whether readers must look again at what they may read from here on."""
     return _LEFT in frame or _CREATED in frame
+
+
+class Reader(Protocol):
+    """A live connection that follows topics for as long as it lives, without a task that waits on them."""
+
+    def grown(self) -> None:
+        """A followed topic has grown, maybe several, maybe more than once: look again. Must be quick; must not wait."""
+        ...
 
 
 class Page:
@@ -104,6 +116,9 @@ class Tails:
         self._rooms: dict[int, RoomTail] = {}
         self._waiters: dict[int, set[asyncio.Future[bool]]] = {}
         self._grown: dict[int, int] = {}
+        self._readers: dict[int, dict[Reader, None]] = {}
+        self._due: OrderedDict[Reader, None] = OrderedDict()
+        self._serving = False
         self._listeners: list[asyncio.Event] = []
         self._signals: OrderedDict[int, deque[tuple[int, bytes]]] = OrderedDict()
         self.stamp = 0
@@ -119,6 +134,7 @@ class Tails:
                 self.rewritten.add(grown.log)
             self._remember(grown)
             woken += self._waiters.pop(grown.log, ())
+            self._call(grown.log)
         self._wake(woken)
         for listener in self._listeners:
             listener.set()
@@ -144,6 +160,43 @@ class Tails:
         if len(waiters) > _WAKE_CHUNK:
             asyncio.get_running_loop().call_soon(self._wake, waiters[_WAKE_CHUNK:])
 
+    def follow(self, topics: Iterable[int], reader: Reader) -> None:
+        """Call `reader` in its turn whenever one of `topics` grows, until it unfollows."""
+        for topic in topics:
+            self._readers.setdefault(topic, {})[reader] = None
+
+    def unfollow(self, topics: Iterable[int], reader: Reader) -> None:
+        """Call `reader` no more for `topics`; it may still be called once for what grew before."""
+        for topic in topics:
+            if readers := self._readers.get(topic):
+                readers.pop(reader, None)
+                if not readers:
+                    del self._readers[topic]
+
+    def _call(self, topic: int) -> None:
+        """Give the readers of `topic` a turn each; one that still waits for its turn will see everything then."""
+        if readers := self._readers.get(topic):
+            self._due.update(readers)
+            if not self._serving:
+                self._serving = True
+                loop = asyncio.get_running_loop()
+                loop.call_soon(loop.call_soon, self._serve)  # after the next batch of writes is on its way to the disk
+
+    def _serve(self) -> None:
+        until = time.perf_counter() + _TURN_S
+        while self._due:
+            reader, _ = self._due.popitem(last=False)
+            try:
+                reader.grown()
+            except Exception:  # its own task looks again later; the other readers must not wait for it
+                log.exception("a reader failed when it was told that something has grown")
+            if time.perf_counter() >= until:
+                break
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._serve)
+        else:
+            self._serving = False
+
     def page(self, log: int, after: int, limit: int) -> Page | None:
         """Newest frames after `after`, from memory; None when they must be read from the store."""
         tail = self._rooms.get(log)
@@ -158,15 +211,25 @@ class Tails:
         if len(self._signals) > _SIGNALS_KEPT:
             self._signals.popitem(last=False)
         self._grown[SIGNALS + log] = self.stamp
+        self._call(SIGNALS + log)
         self._wake(list(self._waiters.pop(SIGNALS + log, ())))
 
     def signals(self, log: int, after: int) -> list[tuple[int, bytes]]:
         """Signals of `log` given after stamp `after`, each with its own stamp."""
         return [kept for kept in self._signals.get(log, ()) if kept[0] > after]
 
+    def signalled_since(self, log: int, stamp: int) -> bool:
+        """Whether `log` has signals given after `stamp`."""
+        return self._grown.get(SIGNALS + log, 0) > stamp
+
     def grown_since(self, topics: Iterable[int], stamp: int) -> list[int]:
         """Topics that have grown after `stamp`."""
         return [topic for topic in topics if self._grown.get(topic, 0) > stamp]
+
+    def has_grown(self, topics: Iterable[int], stamp: int) -> bool:
+        """Whether one of `topics` has grown after `stamp`."""
+        grown = self._grown
+        return any(grown.get(topic, 0) > stamp for topic in topics)
 
     def topics_since(self, stamp: int) -> list[int]:
         """All streams and agents' topics that have grown after `stamp`; not those of signals."""
@@ -189,12 +252,13 @@ class Tails:
 
     def watched(self) -> list[int]:
         """Streams and agents' topics that somebody waits on now; not those of signals."""
-        return [topic for topic in self._waiters if topic < SIGNALS]
+        return [topic for topic in {**self._waiters, **self._readers} if topic < SIGNALS]
 
     def waiting(self) -> int:
         """How many readers wait now, for streams or for what concerns an agent; the hub's own workers do not count."""
-        readers = [waiters for topic, waiters in self._waiters.items() if abs(topic) < OWN_TOPICS]
-        return len(set[asyncio.Future[None]]().union(*readers))
+        both: tuple[Mapping[int, Iterable[object]], ...] = (self._waiters, self._readers)
+        readers = [found for by_topic in both for topic, found in by_topic.items() if abs(topic) < OWN_TOPICS]
+        return len(set[object]().union(*readers))
 
     def poke(self, topic: int) -> None:
         """Let whoever waits on `topic` look again."""
@@ -203,8 +267,9 @@ class Tails:
     def wake_all(self) -> None:
         """Let everyone who waits look again: the hub is stopping."""
         self.stamp += 1
-        for topic in self._waiters:
+        for topic in {**self._waiters, **self._readers}:
             self._grown[topic] = self.stamp
+            self._call(topic)
         self._wake([waiter for waiters in self._waiters.values() for waiter in waiters])
 
     def _leave(self, topics: Sequence[int], waiter: asyncio.Future[bool]) -> None:

@@ -2,7 +2,8 @@
 
 uvicorn writes every part as it comes, one system call each. Collecting what one turn of the loop produced saves most
 of them: fan-out to many sockets gets several times faster. A response that is complete when it is sent needs no ASGI
-messages: the extension `WHOLE` takes its head and body at once, at half the cost.
+messages: the extension `WHOLE` takes its head and body at once, at half the cost. Frames that many sockets get alike
+are made once for all: the extension `FRAMES` takes them as they go over the wire.
 """
 
 from __future__ import annotations
@@ -10,15 +11,38 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+from websockets.protocol import State
 
 from hub.server.security import Send
 
+LET_GO_S: Final = 10
 WHOLE: Final = "bridge.whole_response"
 """ASGI extension: `respond(send, head, body)` answers in one write; false when that is not possible now.
 
 `head` is the status line and the headers, each with its line end, without the empty line.
 """
+
+FRAMES: Final = "bridge.ready_frames"
+"""ASGI extension: `write(frames)` puts whole WebSocket frames (see `text_frame`) on the wire at once.
+
+False, and nothing written, when the socket's buffers are full or it is closing: `send` them then.
+"""
+
+
+def text_frame(text: bytes) -> bytes:
+    """A server's text frame (RFC 6455, 5.2): final, not masked. `text` is UTF-8."""
+    size = len(text)
+    if size < 126:
+        head = bytes((0x81, size))
+    elif size < 65536:
+        head = b"\x81\x7e" + size.to_bytes(2, "big")
+    else:
+        head = b"\x81\x7f" + size.to_bytes(8, "big")
+    return head + text
 
 
 class CoalescingTransport:
@@ -37,6 +61,14 @@ class CoalescingTransport:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Write without waiting for the end of the loop's turn, after what waits already."""
+        if self._parts:
+            self._parts.append(data)
+            self._flush()
+        else:
+            self._transport.write(data)
+
     def writelines(self, parts: list[bytes]) -> None:
         for part in parts:
             self.write(part)
@@ -48,8 +80,17 @@ class CoalescingTransport:
                 self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def close(self) -> None:
+        """Close when everything is written. A reader that takes nothing for 10 s does not get the rest."""
         self._flush()
         self._transport.close()
+        self._let_go(None)
+
+    def _let_go(self, before: int | None) -> None:
+        left = self._transport.get_write_buffer_size()
+        if left and left == before:
+            self._transport.abort()
+        elif left:
+            self._loop.call_later(LET_GO_S, self._let_go, left)
 
     def write_eof(self) -> None:
         self._flush()
@@ -86,4 +127,26 @@ class CoalescingHttp(HttpToolsProtocol):
             if not cycle.keep_alive:
                 self.transport.close()
         cycle.on_response()
+        return True
+
+
+class CoalescingWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol that takes frames made beforehand."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent and isinstance(self.transport, CoalescingTransport):
+            self.scope["extensions"].update({FRAMES: self._write_frames})  # type: ignore[dict-item]
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Closing does not wait for a reader that takes nothing; it was given up because of that."""
+        if message["type"] == "websocket.close":
+            self.writable.set()
+        await super().send(message)
+
+    def _write_frames(self, frames: bytes) -> bool:
+        """See `FRAMES`. A socket that is full pauses writing; what it gets then has to be waited for."""
+        if self.close_sent or not self.writable.is_set() or self.conn.state is not State.OPEN:
+            return False
+        self.transport.write_now(frames)  # type: ignore[attr-defined]
         return True

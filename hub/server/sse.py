@@ -13,9 +13,9 @@ from starlette.routing import Route
 from hub.core.access import Principal
 from hub.core.cursor import decode
 from hub.core.errors import HubError, MethodNotAllowed
-from hub.log.log import HUB
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
+from hub.server.pump import Allowance, Pump
 from hub.server.security import Receive, Scope, Send
 from hub.server.subscription import Batch, Subscription
 
@@ -41,25 +41,6 @@ async def principal_of(hub: HubApp, request: Request) -> Principal:
         return await hub.authenticator.redeem(ticket)
     address = request.client.host if request.client else ""
     return await hub.authenticator.authenticate(bearer(request.headers.get("authorization")), address)
-
-
-class Allowance:
-    """Notices that agents, tokens or memberships changed, so that an open connection asks whether it still may."""
-
-    def __init__(self, hub: HubApp, principal: Principal) -> None:
-        self._hub = hub
-        self._topics = (-principal.agent, HUB)
-        self._looked = 0
-        self.principal = principal
-
-    def due(self) -> bool:
-        """Whether `renew` should be called: at the start, and after every change, however busy the rooms are."""
-        return bool(self._hub.dispatch.tails.grown_since(self._topics, self._looked))
-
-    async def renew(self) -> None:
-        """Raises Unauthorized when the token was revoked or has expired."""
-        self._looked = self._hub.dispatch.tails.stamp
-        self.principal = await self._hub.authenticator.still(self.principal)
 
 
 class _Stream:
@@ -96,32 +77,33 @@ class _Stream:
     async def _run(self, subscription: Subscription, allowance: Allowance, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await write(send, b": connected\n\n")
-        await until_gone(receive, self._pump(subscription, allowance, send))
+        await until_gone(receive, self._feed(Pump(self._hub, allowance, subscription, _Outlet(send)), send))
 
-    async def _pump(self, subscription: Subscription, allowance: Allowance, send: Send) -> None:
-        tails, draining = self._hub.dispatch.tails, self._hub.dispatch.draining
+    async def _feed(self, pump: Pump, send: Send) -> None:
+        pump.open()
         try:
-            while not draining.is_set():
-                if allowance.due():
-                    await self._check(subscription, allowance)
-                stamp = tails.stamp
-                if batch := await subscription.next():
-                    await write(send, batch.shape("sse", sse))
-                    if batch.more:
-                        continue
-                if not await tails.wait(subscription.topics, stamp, HEARTBEAT_S):
-                    await allowance.renew()  # it may have expired
-                    await write(send, b": still here\n\n")
+            await pump.run(HEARTBEAT_S)
         except HubError:
             pass  # no longer allowed: the stream ends
         except TimeoutError:
             return
         await send({"type": "http.response.body", "body": b""})
 
-    async def _check(self, subscription: Subscription, allowance: Allowance) -> None:
-        """Agents, tokens or memberships changed: is this reader still allowed, and where?"""
-        await allowance.renew()
-        await subscription.refresh()
+
+class _Outlet:
+    """A response without end."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def write_now(self, batch: Batch) -> bool:
+        return False
+
+    async def write(self, batch: Batch) -> None:
+        await write(self._send, batch.shape(sse))
+
+    async def still_here(self) -> None:
+        await write(self._send, b": still here\n\n")
 
 
 async def write(send: Send, body: bytes) -> None:

@@ -6,13 +6,14 @@ when the reader is at the head, else from the log by page; both are the same byt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from hub.core.access import Principal
 from hub.core.call import Call
-from hub.core.cursor import Mark, encode
+from hub.core.cursor import Mark, encode, encode_mark
 from hub.core.errors import Invalid, RoomNotFound
 from hub.kernel.inbox.contract import Gap
 from hub.kernel.inbox.handlers import resume
@@ -39,14 +40,18 @@ class Followed:
     after: int
     signalled: int = 0
 
+    def read(self, page: Page) -> None:
+        """Go on after `page`."""
+        self.after += len(page.frames)
+
 
 @dataclass(slots=True)
 class Batch:
     """What to send now. `cursor` resumes after it; it covers every followed room. `signals` are in no log."""
 
-    pages: list[Page] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    signals: list[bytes] = field(default_factory=list)
+    pages: Sequence[Page] = ()
+    gaps: Sequence[Gap] = ()
+    signals: Sequence[bytes] = ()
     cursor: str = ""
 
     def __bool__(self) -> bool:
@@ -62,11 +67,11 @@ class Batch:
         """The events, oldest first within each room."""
         return [frame for page in self.pages for frame in page.frames]
 
-    def shape(self, name: str, make: Callable[[Batch], T]) -> T:
+    def shape(self, make: Callable[[Batch], T]) -> T:
         """`make(self)`, made once for all readers that are at the same place of the same rooms."""
         if len(self.pages) != 1 or self.gaps or self.signals:
             return make(self)
-        return self.pages[0].shape((name, self.cursor), lambda: make(self))
+        return self.pages[0].shape((make, self.cursor), partial(make, self))
 
 
 class Subscription:
@@ -125,22 +130,53 @@ class Subscription:
     def cursor(self) -> str:
         return encode(Mark(f.log, f.epoch, f.after) for f in self._rooms.values())
 
+    def hand_over(self, write: Callable[[Batch], bool]) -> bool:
+        """Let `write` have what is there, when memory has all of it and nothing needs to be asked first.
+
+        False when it takes `next`, or when `write` refused; then nothing has moved.
+        """
+        if self._gaps:
+            return False
+        tails, grown = self._dispatch.tails, []
+        for followed in self._rooms.values():
+            page = tails.page(followed.log, followed.after, PAGE)
+            if page is None or page.moves_members or len(page.frames) >= PAGE:
+                return False
+            if tails.signalled_since(followed.log, followed.signalled):
+                return False
+            if page.frames:
+                grown.append((followed, page))
+        if grown and not write(self._grown(grown)):
+            return False
+        for followed, page in grown:
+            followed.read(page)
+        return True
+
+    def _grown(self, grown: list[tuple[Followed, Page]]) -> Batch:
+        """The batch of these pages, of which each was read from where its room is."""
+        if len(self._rooms) == 1:
+            ((followed, page),) = grown
+            end = followed.after + len(page.frames)
+            return Batch((page,), cursor=encode_mark(followed.log, followed.epoch, end))
+        ends = {followed.log: followed.after + len(page.frames) for followed, page in grown}
+        marks = (Mark(f.log, f.epoch, ends.get(f.log, f.after)) for f in self._rooms.values())
+        return Batch([page for _, page in grown], cursor=encode(marks))
+
     async def next(self) -> Batch:
         """What is there after the cursor now, maybe nothing; at most a page per room."""
-        batch = Batch(gaps=self._gaps)
-        self._gaps = []
+        gaps, self._gaps = self._gaps, []
+        pages: list[Page] = []
+        signals: list[bytes] = []
         for followed in list(self._rooms.values()):
             page = await self._page(followed)
             if page.moves_members:
                 page = await self._allowed(followed, page)
             if page.frames:
-                batch.pages.append(page)
-                followed.after += len(page.frames)
+                pages.append(page)
+                followed.read(page)
             if followed.log in self._rooms:
-                batch.signals += self._signals(followed)
-        if batch:
-            batch.cursor = self.cursor
-        return batch
+                signals += self._signals(followed)
+        return Batch(pages, gaps, signals, self.cursor) if pages or gaps or signals else Batch()
 
     def _signals(self, followed: Followed) -> list[bytes]:
         found = self._dispatch.tails.signals(followed.log, followed.signalled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +18,10 @@ from hub.core.errors import HubError, Invalid, Malformed, OperationNotFound, nea
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
 from hub.server.batch import Batches
+from hub.server.coalesce import FRAMES, text_frame
 from hub.server.parse import build
+from hub.server.pump import Allowance, Pump
 from hub.server.security import Receive, Scope, Send
-from hub.server.sse import Allowance
 from hub.server.strict_json import parse_object
 from hub.server.subscription import Batch, Subscription
 
@@ -67,7 +68,7 @@ class _Endpoint:
             await receive()  # websocket.connect
             await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in offered else None})
             with self._hub.dispatch.presence.connected(principal.agent, "stream"):
-                await _Connection(self._hub, receive, send, principal).run()
+                await _Connection(self._hub, principal, receive, send, scope.get("extensions", {}).get(FRAMES)).run()
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)
 
@@ -83,34 +84,43 @@ class _Endpoint:
 class _Connection:
     """One socket: reads operations, runs them side by side, writes answers and events in order of completion."""
 
-    def __init__(self, hub: HubApp, receive: Receive, send: Send, principal: Principal) -> None:
+    def __init__(
+        self,
+        hub: HubApp,
+        principal: Principal,
+        receive: Receive,
+        send: Send,
+        write_frames: Callable[[bytes], bool] | None,
+    ) -> None:
         self._hub = hub
         self._receive = receive
         self._send = send
-        self._principal = principal
+        self._write_frames = write_frames or _not_now
         self._allowance = Allowance(hub, principal)
         self._subscription = Subscription(hub.dispatch, principal)
-        self._batched = False
-        self._subscribed = asyncio.Event()
+        self._pump = Pump(hub, self._allowance, self._subscription, self)
+        self._shape = single_frames
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._stuck = Stuck()
-        self._close = _POLICY
 
     async def run(self) -> None:
         reader = asyncio.create_task(self._read())
-        pump = asyncio.create_task(self._pump())
-        stuck = asyncio.create_task(self._stuck.watch())
-        done, _ = await asyncio.wait({reader, pump, stuck}, return_when=asyncio.FIRST_COMPLETED)
-        if stuck in done:
-            self._close = _TRY_AGAIN
-        for task in (reader, pump, stuck, *self._tasks):
+        pump = asyncio.create_task(self._pump.run(HEARTBEAT_S))
+        done, _ = await asyncio.wait({reader, pump, self._stuck.noticed}, return_when=asyncio.FIRST_COMPLETED)
+        self._stuck.stop()
+        for task in (reader, pump, *self._tasks):
             task.cancel()
-        await asyncio.gather(reader, pump, stuck, *self._tasks, return_exceptions=True)
+        await asyncio.gather(reader, pump, *self._tasks, return_exceptions=True)
         if reader not in done:
-            code = _RESTART if self._hub.dispatch.draining.is_set() else self._close
             with suppress(RuntimeError, OSError):  # the socket may be gone already
-                await self._send({"type": "websocket.close", "code": code})
+                await self._send({"type": "websocket.close", "code": self._close_code(pump in done)})
+
+    def _close_code(self, pump_ended: bool) -> int:
+        """Why the hub ends the connection: it stops, the reader is stuck, or may no longer read."""
+        if self._hub.dispatch.draining.is_set():
+            return _RESTART
+        return _POLICY if pump_ended else _TRY_AGAIN
 
     # --- reading ----------------------------------------------------------------------------------------------
 
@@ -165,16 +175,16 @@ class _Connection:
             raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
         key = _key(frame)
         request = build(operation.request, frame)
-        result = await self._hub.dispatch.run(self._principal, request, key=None if operation.reads else key)
+        result = await self._hub.dispatch.run(self._allowance.principal, request, key=None if operation.reads else key)
         return b',"ok":%b}' % result.json_bytes()
 
     async def _batch(self, frame: dict[str, Any]) -> bytes:
         key = _key(frame)
-        return await Batches(self._hub.dispatch).answer(self._principal, frame, key)
+        return await Batches(self._hub.dispatch).answer(self._allowance.principal, frame, key)
 
     async def _subscribe(self, frame: dict[str, Any]) -> bytes:
         """Follow rooms; `batch` asks for {"events": […], "cursor": …} instead of one frame per event."""
-        self._principal.need("room:read")
+        self._allowance.principal.need("room:read")
         if unknown := set(frame) - {"cursors", "cursor", "batch"}:
             raise Invalid(f"unknown field {min(unknown)[:80]!r} in subscribe; fields: cursors, cursor, batch")
         cursors = frame.get("cursors")
@@ -184,95 +194,101 @@ class _Connection:
         for cursor in (cursors or {}).values():
             marks |= decode(_text(cursor) or "c")
         rooms = await self._subscription.follow(None if cursors is None else list(cursors), marks)
-        self._batched = bool(frame.get("batch", self._batched))
-        self._subscribed.set()
-        self._hub.dispatch.tails.poke(-self._principal.agent)  # the pump must wait on the new rooms too
+        if "batch" in frame:
+            self._shape = batched_frames if frame["batch"] else single_frames
+        self._pump.open()
         return b',"ok":' + orjson.dumps({"rooms": rooms, "cursor": self._subscription.cursor}) + b"}"
 
     # --- writing ----------------------------------------------------------------------------------------------
 
-    async def _pump(self) -> None:
-        """Send events as they come; ends when the reader is stuck, revoked, or the hub stops."""
-        tails, draining = self._hub.dispatch.tails, self._hub.dispatch.draining
-        try:
-            while not draining.is_set():
-                if self._allowance.due():
-                    await self._check()
-                stamp = tails.stamp
-                if self._subscribed.is_set() and (batch := await self._subscription.next()):
-                    for part in batch.shape(*(_BATCHED if self._batched else _SINGLE)):
-                        await self._write_text(part)
-                    if batch.more:
-                        continue
-                if not await tails.wait(self._subscription.topics, stamp, HEARTBEAT_S):
-                    await self._allowance.renew()  # it may have expired
-        except HubError:
-            self._close = _POLICY
+    def write_now(self, batch: Batch) -> bool:
+        return self._write_frames(batch.shape(self._shape).wire)
 
-    async def _check(self) -> None:
-        await self._allowance.renew()
-        self._principal = self._allowance.principal
-        if self._subscribed.is_set():
-            await self._subscription.refresh()
+    async def write(self, batch: Batch) -> None:
+        """The whole batch; one frame after the other as the socket takes them when it does not take all at once."""
+        frames = batch.shape(self._shape)
+        if not self._write_frames(frames.wire):
+            for text in frames.texts:
+                await self._write(text)
 
-    async def _write(self, frame: bytes) -> None:
-        await self._write_text(frame.decode())
+    async def still_here(self) -> None:
+        """Nothing: the server pings."""
 
-    async def _write_text(self, frame: str) -> None:
+    async def _write(self, text: bytes) -> None:
         """One frame, whole. Waits while the socket's buffers are full; `Stuck` ends a reader that takes nothing."""
         self._stuck.begin()
         try:
-            await self._send({"type": "websocket.send", "text": frame})
+            await self._send({"type": "websocket.send", "text": text.decode()})
         finally:
             self._stuck.end()
 
 
+def _not_now(_frames: bytes) -> bool:
+    """For servers that take no ready frames."""
+    return False
+
+
 class Stuck:
-    """Notices when writes make no progress for 10 s, without a timer per write."""
+    """Notices when writes make no progress for 10 s, without a timer per write. Nothing runs while nothing waits."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._waiting = 0
         self._progress = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.noticed: asyncio.Future[None] = self._loop.create_future()
+        """Done when something waited through a whole period without any write ending."""
 
     def begin(self) -> None:
         self._waiting += 1
+        if self._timer is None:
+            self._watch()
 
     def end(self) -> None:
         self._waiting -= 1
         self._progress += 1
 
-    async def watch(self) -> None:
-        """Return when something waited through a whole period without any write ending."""
-        while True:
-            before = self._progress
-            await asyncio.sleep(STUCK_S)
-            if self._waiting and self._progress == before:
-                return
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.noticed.cancel()
+
+    def _watch(self) -> None:
+        self._timer = self._loop.call_later(STUCK_S, self._look, self._progress)
+
+    def _look(self, before: int) -> None:
+        self._timer = None
+        if self._waiting and self._progress != before:
+            self._watch()
+        elif self._waiting and not self.noticed.done():
+            self.noticed.set_result(None)
 
 
-def single_frames(batch: Batch) -> list[str]:
+class Frames:
+    """WebSocket frames of one batch: their texts, and all of them as they go over the wire."""
+
+    __slots__ = ("texts", "wire")
+
+    def __init__(self, texts: list[bytes]) -> None:
+        self.texts = texts
+        self.wire = b"".join(map(text_frame, texts))
+
+
+def single_frames(batch: Batch) -> Frames:
     """The batch as WebSocket frames, one per event, ending with the resume cursor."""
     frames = [b'{"event":' + frame + b"}" for frame in batch.frames]
-    return _texts([*_extras(batch), *frames, b'{"cursor":' + orjson.dumps(batch.cursor) + b"}"])
+    return Frames([*_extras(batch), *frames, b'{"cursor":' + orjson.dumps(batch.cursor) + b"}"])
 
 
-def batched_frames(batch: Batch) -> list[str]:
+def batched_frames(batch: Batch) -> Frames:
     """The batch as one WebSocket frame with the resume cursor; gaps and signals come before it."""
     events = b'{"events":[' + b",".join(batch.frames) + b'],"cursor":' + orjson.dumps(batch.cursor) + b"}"
-    return _texts([*_extras(batch), events])
+    return Frames([*_extras(batch), events])
 
 
 def _extras(batch: Batch) -> list[bytes]:
     gaps = [b'{"gap":' + orjson.dumps(gap.model_dump()) + b"}" for gap in batch.gaps]
     return gaps + [b'{"signal":' + signal + b"}" for signal in batch.signals]
-
-
-def _texts(frames: list[bytes]) -> list[str]:
-    return [frame.decode() for frame in frames]
-
-
-_SINGLE: Final = ("websocket", single_frames)
-_BATCHED: Final = ("websocket-batch", batched_frames)
 
 
 def _key(frame: dict[str, Any]) -> str | None:

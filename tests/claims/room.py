@@ -8,6 +8,7 @@ from tests.claims.claim import Claim, Mutant
 
 MESSAGES: Final = "tests/features/messages/test_messages.py"
 HTTP: Final = "tests/server/test_http.py"
+PUMP: Final = "tests/server/test_pump.py"
 STREAMS: Final = "tests/server/test_streams.py"
 ROOMS: Final = "tests/kernel/test_rooms.py"
 REVOKING: Final = "tests/mcp/test_revoking.py"
@@ -120,9 +121,60 @@ CLAIMS: Final = [
         (f"{STREAMS}::test_every_way_of_reading_gives_each_event_once_from_any_cursor",),
         Mutant(
             "hub/server/subscription.py",
-            "                followed.after += len(page.frames)\n",
-            "                followed.after += len(page.frames) + 1\n",
+            "        self.after += len(page.frames)\n",
+            "        self.after += len(page.frames) + 1\n",
             f"{STREAMS}::test_batched_events_are_the_same_events",
+        ),
+    ),
+    Claim(
+        "P6-at-once",
+        "A reader at the head gets events without a task of its own waking, still each once and in order.",
+        (
+            f"{PUMP}::test_a_reader_at_the_head_gets_events_without_waking_its_task",
+            f"{PUMP}::test_any_mix_of_rooms_and_full_sockets_gives_each_event_once_in_order",
+            f"{PUMP}::test_the_cursor_written_last_resumes_after_everything_that_came",
+        ),
+        Mutant(
+            "hub/server/pump.py",
+            "        if not (self.waits and self._at_once()):\n",
+            "        if not self._at_once():\n",
+            f"{PUMP}::test_any_mix_of_rooms_and_full_sockets_gives_each_event_once_in_order",
+        ),
+    ),
+    Claim(
+        "P6-turns",
+        "However many readers a room has, commits and other connections have their turn between them.",
+        (f"{PUMP}::test_many_readers_are_served_in_turns_so_that_others_get_theirs",),
+        Mutant(
+            "hub/log/tail.py",
+            "        until = time.perf_counter() + _TURN_S\n",
+            "        until = time.perf_counter() + 60\n",
+            f"{PUMP}::test_many_readers_are_served_in_turns_so_that_others_get_theirs",
+        ),
+    ),
+    Claim(
+        "P6-stuck",
+        "A reader that takes nothing for 10 s is given up (1013), and nothing is kept for it afterwards.",
+        (
+            f"{STREAMS}::test_a_reader_that_takes_nothing_is_given_up",
+            "tests/server/test_coalesce.py::test_a_closed_connection_is_dropped_when_its_reader_takes_nothing",
+        ),
+        Mutant(
+            "hub/server/coalesce.py",
+            "            self.writable.set()\n",
+            "            pass\n",
+            f"{STREAMS}::test_a_reader_that_takes_nothing_is_given_up",
+        ),
+    ),
+    Claim(
+        "removed",
+        "A removed member's open stream ends with its removal, in whatever burst it comes.",
+        (f"{PUMP}::test_a_removed_member_gets_its_removal_and_nothing_after",),
+        Mutant(
+            "hub/server/subscription.py",
+            "            if page is None or page.moves_members or len(page.frames) >= PAGE:\n",
+            "            if page is None or len(page.frames) >= PAGE:\n",
+            f"{PUMP}::test_a_removed_member_gets_its_removal_and_nothing_after",
         ),
     ),
     Claim(
@@ -243,13 +295,27 @@ CLAIMS: Final = [
     ),
     Claim(
         "revoking-busy",
-        "A revoked token's stream ends also while its rooms are so busy that it never waits.",
-        (f"{REVOKING}::test_revoking_a_token_ends_what_is_open_with_it",),
-        Mutant(
-            "hub/server/sse.py",
-            "                if allowance.due():\n",
-            "                if False:\n",
+        "A revoked token's stream ends also while its rooms are so busy that it never waits; nothing later is written.",
+        (
             f"{REVOKING}::test_revoking_a_token_ends_what_is_open_with_it",
+            f"{PUMP}::test_nothing_posted_after_a_token_ended_is_written",
+        ),
+        Mutant(
+            "hub/server/pump.py",
+            "        if self._allowance.due():\n",
+            "        if False:\n",
+            f"{PUMP}::test_nothing_posted_after_a_token_ended_is_written",
+        ),
+    ),
+    Claim(
+        "expired-busy",
+        "An expired token's stream ends though events never pause.",
+        (f"{PUMP}::test_an_expired_token_ends_its_stream_though_events_never_pause",),
+        Mutant(
+            "hub/server/pump.py",
+            "                if loop.time() >= renew_at:\n",
+            "                if loop.time() >= renew_at + 60:\n",
+            f"{PUMP}::test_an_expired_token_ends_its_stream_though_events_never_pause",
         ),
     ),
     Claim(

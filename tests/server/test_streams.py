@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mcp_bridge.serve import Served
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -228,6 +229,30 @@ async def test_a_stuck_reader_does_not_slow_the_others(http: httpx2.AsyncClient,
                 if frame.get("event", {}).get("type") == "message.posted":
                     texts.append(frame["event"]["data"]["text"].split()[0])
         assert texts == [str(i) for i in range(40)]
+
+
+async def test_a_reader_that_takes_nothing_is_given_up(
+    http: httpx2.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by reading: the close frame itself waited for the reader, for ever."""
+    monkeypatch.setattr("hub.server.websocket.STUCK_S", 0.2)
+    await http.post("/v1/rooms", json={"room": "build", "open_to": "all"})
+    made = (await http.post("/v1/agents", json={"name": "ada"})).json()
+    agent = (await served.hub.authenticator.authenticate(made["token"])).agent
+    presence = served.hub.dispatch.presence
+    async with websocket(served, made["token"], max_queue=1, close_timeout=0) as stuck:
+        joined = await ask(stuck, 1, "rooms.join", room="build")
+        await ask(stuck, 2, "subscribe", cursors={"build": joined["ok"]["cursor"]})
+        stuck.transport.pause_reading()
+        assert presence.state(agent)[1] == "stream"
+        for i in range(40):
+            await http.post("/v1/rooms/build/messages", json={"text": f"{i} " + "x" * 200_000})
+        await eventually(lambda: presence.state(agent)[1] != "stream")
+        stuck.transport.resume_reading()
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(all_text(stuck), 5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1013
 
 
 async def test_a_ticket_stands_in_for_the_token_once(http: httpx2.AsyncClient, served: Served) -> None:
