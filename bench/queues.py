@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 from bench.load import TEXT, HttpConnection, open_socket, text_frame
-from bench.servers import Server, free_port, wait_for
+from bench.servers import Server, free_port, start, wait_for
 
 WORKERS = 16
 BATCH = 100
@@ -145,7 +145,7 @@ async def hub_next(server: Server, seconds: float, backlog: int) -> float:
 
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(port)
         yield

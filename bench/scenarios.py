@@ -268,6 +268,7 @@ ALL: dict[str, Run] = {
     "stdio-first-frame": goals.first_frame,
     "memory": goals.memory,
 }
+SPREAD = {"sandbox-overhead", "latency-beside-runs", "ready-with-a-million", "stdio-first-frame"}  # share all cores
 ONCE = {  # alternate inside, need a fresh hub, or take long
     "growth-history",
     "growth-rooms",

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 REFERENCE = """
 import asyncio, contextlib, sys, orjson, uvicorn
@@ -81,6 +82,38 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+_servers_on: set[int] = set()
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Keep this process, the load generator, on the last core and every server started meanwhile on the others.
+
+    Left to the scheduler, a generator that is as busy as the server takes its core away at random: the figures vary,
+    and a server of two threads pays most.
+    """
+    everywhere = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
+    if len(everywhere) < 2:
+        yield
+        return
+    mine = {max(everywhere)}
+    _servers_on.update(everywhere - mine)
+    os.sched_setaffinity(0, mine)
+    try:
+        yield
+    finally:
+        _servers_on.clear()
+        os.sched_setaffinity(0, everywhere)
+
+
+def start(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """A server process, on the cores of servers."""
+    process = subprocess.Popen(command, **options)
+    if _servers_on:
+        os.sched_setaffinity(process.pid, _servers_on)
+    return process
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -103,7 +136,7 @@ def wait_for(port: int, within_s: float = 20) -> None:
 def served(source: str, token: str) -> Iterator[Server]:
     """A server from its Python source, which gets the port as its argument."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", source, str(port)])
+    process = start([sys.executable, "-c", source, str(port)])
     try:
         wait_for(port)
         yield Server(f"http://127.0.0.1:{port}", token, process, Path())
@@ -131,7 +164,7 @@ def hub(home: Path | None = None) -> Iterator[Server]:
             "BRIDGE_LOG_LEVEL": "error",
         }
         command = [sys.executable, "-m", "mcp_bridge", "up", "--quiet", "--port", str(port)]
-        process = subprocess.Popen(command, env=env)
+        process = start(command, env=env)
         try:
             until = time.monotonic() + 60
             while not (where / "hub.json").exists():
