@@ -25,13 +25,15 @@ _SIGNALS_KEPT: Final = 64  # per room, and rooms: signals are for who listens no
 OWN_TOPICS: Final = 2**60  # from here on topics belong to workers of the hub, not to streams or agents
 _WAKE_CHUNK: Final = 32  # waking 1,000 at once stalls the loop for 58 ms; in chunks 4 ms
 _TURN_S: Final = 0.002  # readers are served this long at a time; then commits, requests and other sockets have theirs
-_LEFT: Final = b'"type":"member.left"'
-_CREATED: Final = b'"type":"room.created"'
+_TYPE: Final = b'"type":"'
+_MOVING: Final = (b'"type":"member.left"', b'"type":"room.created"')
+_HEAD: Final = 200  # a frame's type stands behind its number and the room's name
 
 
 def moves_members(frame: bytes) -> bool:
     """Whether readers must look again at what they may read from here on."""
-    return _LEFT in frame or _CREATED in frame
+    at = frame.find(_TYPE, 0, _HEAD)
+    return frame.startswith(_MOVING, at)
 
 
 class Reader(Protocol):
