@@ -9,7 +9,9 @@ are made once for all: the extension `FRAMES` takes them as they go over the wir
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -45,27 +47,57 @@ def text_frame(text: bytes) -> bytes:
     return head + text
 
 
+class _Turn:
+    """Who has something to write at the end of this turn of the loop: one callback for all of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[CoalescingTransport] = []
+
+    def add(self, transport: CoalescingTransport) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._end)
+        self._waiting.append(transport)
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for transport in waiting:
+            transport.flush()
+
+
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = WeakKeyDictionary()
+
+
+def _turn_of(loop: asyncio.AbstractEventLoop) -> _Turn:
+    turn = _TURNS.get(loop)
+    if turn is None:
+        turn = _TURNS[loop] = _Turn(loop)
+    return turn
+
+
 class CoalescingTransport:
     """Wraps a transport; everything but writing and closing goes straight to it."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
+        self._turn = _turn_of(loop)
         self._parts: list[bytes] = []
+        self.is_closing = transport.is_closing  # asked twice per request: not through `__getattr__`
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         if not self._parts:
-            self._loop.call_soon(self._flush)
+            self._turn.add(self)
         self._parts.append(data)
 
     def write_now(self, data: bytes) -> None:
         """Write without waiting for the end of the loop's turn, after what waits already."""
         if self._parts:
             self._parts.append(data)
-            self._flush()
+            self.flush()
         else:
             self._transport.write(data)
 
@@ -73,7 +105,8 @@ class CoalescingTransport:
         for part in parts:
             self.write(part)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand what was written to the transport now."""
         if self._parts:
             parts, self._parts = self._parts, []
             if not self._transport.is_closing():
@@ -81,7 +114,7 @@ class CoalescingTransport:
 
     def close(self) -> None:
         """Close when everything is written. A reader that takes nothing for 10 s does not get the rest."""
-        self._flush()
+        self.flush()
         self._transport.close()
         self._let_go(None)
 
@@ -93,7 +126,7 @@ class CoalescingTransport:
             self._loop.call_later(LET_GO_S, self._let_go, left)
 
     def write_eof(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.write_eof()
 
     def get_write_buffer_size(self) -> int:
@@ -106,6 +139,51 @@ class CoalescingHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
         self._extensions: dict[str, Any] = {WHOLE: self._respond}
+        self._worker: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[tuple[RequestResponseCycle, Any]] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._let_go()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._let_go()
+        super().handle_websocket_upgrade()
+
+    def _let_go(self) -> None:
+        """The worker ends, now or after its request."""
+        self._worker = None
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answer with the connection's own task; uvicorn makes one per request, at twice the cost of waking this one."""
+        idle, self._idle = self._idle, None
+        if idle is None or idle.done():
+            self._worker = self.loop.create_task(self._work(cycle, app))
+        else:
+            idle.set_result((cycle, app))
+        assert self._worker is not None
+        self.tasks.add(self._worker)
+
+    async def _work(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """One request after the other, as long as none leaves anything behind in the task's context."""
+        me, fresh = self._worker, copy_context()
+        assert me is not None
+        try:
+            while True:
+                await cycle.run_asgi(app)
+                self.tasks.discard(me)
+                if self._worker is not me or self.transport.is_closing() or copy_context() != fresh:
+                    return
+                self._idle = self.loop.create_future()
+                cycle, app = await self._idle
+        except asyncio.CancelledError:
+            if not cycle.response_complete:
+                raise
+        finally:
+            self.tasks.discard(me)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

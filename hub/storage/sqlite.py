@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, LiteralString, TypeVar, cast
@@ -282,7 +283,7 @@ class _WriteTx:
     def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
         for start in range(0, len(rows), _CHUNK):
             some = rows[start : start + _CHUNK]
-            flat = [value for row in some for value in row]
+            flat = list(chain.from_iterable(some))
             self._connection.execute(_insert_sql(table, len(rows[0]), len(some)), flat).close()
 
 
