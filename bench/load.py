@@ -104,14 +104,84 @@ async def open_socket(url: str, token: str, path: str = "/v1/ws") -> tuple[async
     """A WebSocket connection (RFC 6455) as bare streams: a client library would cost more than what is measured."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**22)
-    writer.write(
-        f"GET {path} HTTP/1.1\r\nhost: {parts.netloc}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-        f"sec-websocket-version: 13\r\nsec-websocket-key: {base64.b64encode(secrets.token_bytes(16)).decode()}\r\n"
-        f"authorization: Bearer {token}\r\n\r\n".encode()
-    )
+    writer.write(_upgrade(parts.netloc, token, path))
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 "), head
     return reader, writer
+
+
+def _upgrade(host: str, token: str, path: str) -> bytes:
+    return (
+        f"GET {path} HTTP/1.1\r\nhost: {host}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        f"sec-websocket-version: 13\r\nsec-websocket-key: {base64.b64encode(secrets.token_bytes(16)).decode()}\r\n"
+        f"authorization: Bearer {token}\r\n\r\n"
+    ).encode()
+
+
+class RawSocket(asyncio.Protocol):
+    """A WebSocket that hands on its bytes as they come, without a task: a thousand of them share one processor."""
+
+    def __init__(self) -> None:
+        self.take: Callable[[bytes], None] = self._look
+        self._head = b""
+        self._wanted = b""
+        self._found: asyncio.Future[None] | None = None
+
+    @classmethod
+    async def open(cls, url: str, token: str, path: str = "/v1/ws") -> RawSocket:
+        parts = urlsplit(url)
+        loop = asyncio.get_running_loop()
+        transport, made = await loop.create_connection(cls, parts.hostname or "127.0.0.1", parts.port or 80)
+        transport.write(_upgrade(parts.netloc, token, path))
+        made.transport = transport
+        head = await made.until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        return made
+
+    transport: asyncio.Transport
+
+    async def until(self, mark: bytes) -> bytes:
+        """Everything up to the read in which `mark` came."""
+        self.take, self._head, self._wanted = self._look, b"", mark
+        self._found = asyncio.get_running_loop().create_future()
+        await self._found
+        return self._head
+
+    def _look(self, data: bytes) -> None:
+        self._head += data
+        if self._found is not None and self._wanted in self._head and not self._found.done():
+            self._found.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        self.take(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._found is not None and not self._found.done():
+            self._found.set_exception(ConnectionError("the hub closed the socket"))
+
+    def send(self, *texts: bytes) -> None:
+        self.transport.write(b"".join(map(text_frame, texts)))
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+class Marks:
+    """Counts a mark in a stream of bytes, also where a read ends within it. `done` is set at `wanted`."""
+
+    def __init__(self, mark: bytes, wanted: int) -> None:
+        self.seen = 0
+        self.done = asyncio.Event()
+        self._mark, self._wanted, self._rest = mark, wanted, b""
+
+    def take(self, data: bytes) -> None:
+        text = self._rest + data
+        self.seen += text.count(self._mark)
+        cut = text.rfind(self._mark)
+        start = cut + len(self._mark) if cut >= 0 else 0
+        self._rest = text[max(start, len(text) - len(self._mark) + 1) :]
+        if self.seen >= self._wanted:
+            self.done.set()
 
 
 def text_frame(data: bytes) -> bytes:
@@ -161,14 +231,25 @@ async def ws_load(
     return sample
 
 
-async def ws_burst(url: str, token: str, frame: Callable[[int], str], count: int, in_flight: int) -> None:
-    """`count` requests over one socket, at most `in_flight` of them unanswered."""
-    protocol = "token." + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
-    protocols = [Subprotocol("bridge.v1"), Subprotocol(protocol)]
-    async with connect(url, subprotocols=protocols, compression=None, max_size=None) as socket:
-        for number in range(count + in_flight):
-            if number < count:
-                await socket.send(frame(number))
-            if number >= in_flight:
-                answer = json.loads(await socket.recv())
-                assert "problem" not in answer, answer
+async def ws_burst(
+    url: str, token: str, path: str, frame: Callable[[int], bytes], count: int, in_flight: int, answer: bytes
+) -> None:
+    """`count` requests over one socket, at most `in_flight` of them unanswered; each answer has `answer` in it once."""
+    socket = await RawSocket.open(url, token, path)
+    answers, refusals = Marks(answer, count), Marks(b'"problem":{', 1)
+    sent = min(count, in_flight)
+
+    def take(data: bytes) -> None:
+        nonlocal sent
+        answers.take(data)
+        refusals.take(data)
+        more = min(count, answers.seen + in_flight)
+        if more > sent:
+            socket.send(*(frame(number) for number in range(sent, more)))
+            sent = more
+
+    socket.take = take
+    socket.send(*(frame(number) for number in range(sent)))
+    await answers.done.wait()
+    assert not refusals.seen
+    socket.close()

@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from bench.load import TEXT, HttpConnection, open_socket, text_frame
+from bench.load import TEXT, HttpConnection, RawSocket
 from bench.servers import Server, hub, post
 
 _PACED = re.compile(rb"paced-(\d+)-")
@@ -83,38 +83,41 @@ async def _all_wait(server: Server, count: int) -> None:
 class Follower:
     """A WebSocket that notes when each message came."""
 
-    def __init__(self, server: Server, token: str, sent: dict[int, float], took: list[float]) -> None:
-        self._server, self._token, self._sent, self._took = server, token, sent, took
+    def __init__(self, sent: dict[int, float], took: list[float], messages: int) -> None:
+        self._sent, self._took, self._messages = sent, took, messages
         self._seen: set[int] = set()
+        self.done = asyncio.Event()
 
-    async def open(self, cursor: str) -> Follower:
-        self._reader, self._writer = await open_socket(self._server.url, self._token)
+    async def open(self, server: Server, token: str, cursor: str) -> Follower:
+        self._socket = await RawSocket.open(server.url, token)
         frame = {"id": 1, "op": "subscribe", "cursors": {"bench": cursor}, "batch": True}
-        self._writer.write(text_frame(json.dumps(frame).encode()))
-        await self._reader.readuntil(b'"ok"')
+        self._socket.send(json.dumps(frame).encode())
+        await self._socket.until(b'"ok"')
+        self._socket.take = self._note
         return self
 
-    async def follow(self, messages: int) -> None:
-        while len(self._seen) < messages:
-            data = await self._reader.read(2**16)
-            assert data, "the hub closed the socket"
-            now = time.perf_counter()
-            for found in _PACED.findall(data):
-                if (number := int(found)) not in self._seen:
-                    self._seen.add(number)
-                    self._took.append((now - self._sent[number]) * 1000)
+    def _note(self, data: bytes) -> None:
+        now = time.perf_counter()
+        for found in _PACED.findall(data):
+            if (number := int(found)) not in self._seen:
+                self._seen.add(number)
+                self._took.append((now - self._sent[number]) * 1000)
+        if len(self._seen) >= self._messages:
+            self.done.set()
 
     def close(self) -> None:
-        self._writer.close()
+        self._socket.close()
 
 
-async def followers(server: Server, count: int, sent: dict[int, float], took: list[float]) -> list[Follower]:
+async def followers(
+    server: Server, count: int, sent: dict[int, float], took: list[float], messages: int = 0
+) -> list[Follower]:
     tokens = agents(server, (count + 19) // 20)
     sender = await HttpConnection(server.url, server.token).open()
     _, raw = await sender.request("GET", "/v1/rooms/bench")
     sender.close()
     cursor = str(json.loads(raw)["cursor"])
-    return [await Follower(server, tokens[i // 20], sent, took).open(cursor) for i in range(count)]
+    return [await Follower(sent, took, messages).open(server, tokens[i // 20], cursor) for i in range(count)]
 
 
 async def paced(server: Server, sockets: int, messages: int) -> tuple[float, float, float, float]:
@@ -122,8 +125,7 @@ async def paced(server: Server, sockets: int, messages: int) -> tuple[float, flo
     sent: dict[int, float] = {}
     answered: list[float] = []
     took: list[float] = []
-    readers = await followers(server, sockets, sent, took)
-    following = [asyncio.create_task(reader.follow(messages)) for reader in readers]
+    readers = await followers(server, sockets, sent, took, messages)
     sender = await HttpConnection(server.url, server.token).open()
     began, before = time.perf_counter(), server.cpu_s()
     for number in range(messages):
@@ -132,7 +134,8 @@ async def paced(server: Server, sockets: int, messages: int) -> tuple[float, flo
         text = json.dumps({"text": f"paced-{number}- {TEXT}"}).encode()
         await sender.request("POST", "/v1/rooms/bench/messages", text)
         answered.append((time.perf_counter() - sent[number]) * 1000)
-    await asyncio.gather(*following)
+    for reader in readers:
+        await reader.done.wait()
     share = (server.cpu_s() - before) / (time.perf_counter() - began)
     for reader in readers:
         reader.close()

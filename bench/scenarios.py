@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from bench import goals, peers, queues, sandbox, scale
-from bench.load import TEXT, HttpConnection, http_load, open_socket, text_frame, ws_burst, ws_load
+from bench.load import TEXT, HttpConnection, Marks, RawSocket, http_load, ws_burst, ws_load
 from bench.pair import Pair, Run, seconds
 from bench.servers import Server, post
 
@@ -134,14 +134,18 @@ async def _burst(server: Server, sockets: int, events: int) -> float:
     """Every event is durable and checked before it goes out."""
     tokens = scale.agents(server, (sockets + 19) // 20)
     asked = json.dumps({"id": 1, "op": "subscribe", "cursors": {"bench": await _cursor(server)}, "batch": True})
-    readers = [await RawReader(server, tokens[i // 20]).open("/v1/ws", asked) for i in range(sockets)]
+    readers = []
+    for number in range(sockets):
+        readers.append(await RawSocket.open(server.url, tokens[number // 20]))
+        readers[-1].send(asked.encode())
+        await readers[-1].until(b'"ok"')
     post_frame: dict[str, object] = {"op": "messages.post", "room": "bench", "text": TEXT}
-    return await _deliveries(readers, server.ws + "/v1/ws", server.token, events, post_frame)
+    return await _deliveries(server, "/v1/ws", readers, events, post_frame, b'{"re":')
 
 
 async def _bare_burst(server: Server, sockets: int, events: int) -> float:
     """Nothing is stored or checked: the frame goes to each socket in turn."""
-    readers = [await RawReader(server, "none").open("/follow") for _ in range(sockets)]
+    readers = [await RawSocket.open(server.url, server.token, "/follow") for _ in range(sockets)]
     frame: dict[str, object] = {
         "type": "message.posted",
         "text": TEXT,
@@ -150,42 +154,25 @@ async def _bare_burst(server: Server, sockets: int, events: int) -> float:
         "seq": 1,
         "at": 1,
     }
-    return await _deliveries(readers, server.ws + "/broadcast", "none", events, frame)
+    return await _deliveries(server, "/broadcast", readers, events, frame, b'{"id": ')
 
 
-async def _deliveries(readers: list[RawReader], url: str, token: str, events: int, frame: dict[str, object]) -> float:
-    counting = [asyncio.create_task(reader.count(events)) for reader in readers]
+async def _deliveries(
+    server: Server, path: str, readers: list[RawSocket], events: int, frame: dict[str, object], answer: bytes
+) -> float:
+    """Readers only count events in the bytes, so that the server is what is measured."""
+    counts = [Marks(b'message.posted"', events) for _ in readers]
+    for reader, count in zip(readers, counts, strict=True):
+        reader.take = count.take
+    text = json.dumps(frame)[1:]
     began = time.perf_counter()
-    await ws_burst(url, token, lambda number: json.dumps({"id": number, **frame}), events, 256)
-    await asyncio.gather(*counting)
-    return len(readers) * events / (time.perf_counter() - began)
-
-
-class RawReader:
-    """A WebSocket reader that only counts events in the bytes, so that the hub is what is measured."""
-
-    def __init__(self, server: Server, token: str) -> None:
-        self._server = server
-        self._token = token
-
-    async def open(self, path: str, first: str | None = None) -> RawReader:
-        self._reader, self._writer = await open_socket(self._server.url, self._token, path)
-        if first is not None:
-            self._writer.write(text_frame(first.encode()))
-            await self._reader.readuntil(b'"ok"')
-        return self
-
-    async def count(self, events: int) -> None:
-        """Until this many events have come."""
-        seen, rest, mark = 0, b"", b'message.posted"'
-        while seen < events:
-            data = await self._reader.read(2**20)
-            assert data, "the hub closed the socket"
-            text = rest + data
-            seen += text.count(mark)
-            cut = text.rfind(mark)
-            rest = text[max(cut + len(mark), len(text) - len(mark) + 1) :] if cut >= 0 else text[-len(mark) + 1 :]
-        self._writer.close()
+    await ws_burst(server.url, server.token, path, lambda n: f'{{"id": {n}, {text}'.encode(), events, 256, answer)
+    for count in counts:
+        await count.done.wait()
+    took = time.perf_counter() - began
+    for reader in readers:
+        reader.close()
+    return len(readers) * events / took
 
 
 def sqlite_batches(subject: Server, _bare: Server) -> Pair:
