@@ -25,4 +25,5 @@ create table idempotency (
 );
 """,
     ),
+    Migration("log-0002", "drop table consumer;\n"),  # nothing ever used it, see decision 0007
 ]
