@@ -44,6 +44,52 @@ class Reader(Protocol):
         ...
 
 
+class Ring:
+    """The readers of one topic, served one after the other, as often around as the topic grows meanwhile."""
+
+    __slots__ = ("_left", "_line", "_next", "readers")
+
+    def __init__(self) -> None:
+        self.readers: dict[Reader, None] = {}
+        self._line: list[Reader] = []  # `readers` as they are served; empty when somebody came or went
+        self._next = 0
+        self._left = 0  # who has to be served, from `_next` on
+
+    def add(self, reader: Reader) -> None:
+        self.readers[reader] = None
+        self._changed()
+
+    def remove(self, reader: Reader) -> None:
+        if reader in self.readers:
+            del self.readers[reader]
+            self._changed()
+
+    def _changed(self) -> None:
+        self._line = []
+        self._next = 0
+        self._left = len(self.readers) if self._left else 0
+
+    def go_round(self) -> None:
+        """Everybody has to be served, beginning where it was left off."""
+        self._left = len(self.readers)
+
+    def serve(self, until: float) -> bool:
+        """Call readers until nobody is left, or the time `until` has come: then false."""
+        while self._left:
+            if not self._line:
+                self._line = list(self.readers)
+            reader = self._line[self._next]
+            self._next = (self._next + 1) % len(self._line)
+            self._left -= 1
+            try:
+                reader.grown()
+            except Exception:  # its own task looks again later; the other readers must not wait for it
+                log.exception("a reader failed when it was told that something has grown")
+            if time.perf_counter() >= until:
+                return not self._left
+        return True
+
+
 class Page:
     """Frames that follow each other, shared by every reader at the same place."""
 
@@ -118,8 +164,8 @@ class Tails:
         self._rooms: dict[int, RoomTail] = {}
         self._waiters: dict[int, set[asyncio.Future[bool]]] = {}
         self._grown: dict[int, int] = {}
-        self._readers: dict[int, dict[Reader, None]] = {}
-        self._due: OrderedDict[Reader, None] = OrderedDict()
+        self._rings: dict[int, Ring] = {}
+        self._due: dict[Ring, None] = {}
         self._serving = False
         self._listeners: list[asyncio.Event] = []
         self._signals: OrderedDict[int, deque[tuple[int, bytes]]] = OrderedDict()
@@ -165,20 +211,21 @@ class Tails:
     def follow(self, topics: Iterable[int], reader: Reader) -> None:
         """Call `reader` in its turn whenever one of `topics` grows, until it unfollows."""
         for topic in topics:
-            self._readers.setdefault(topic, {})[reader] = None
+            self._rings.setdefault(topic, Ring()).add(reader)
 
     def unfollow(self, topics: Iterable[int], reader: Reader) -> None:
-        """Call `reader` no more for `topics`; it may still be called once for what grew before."""
+        """Call `reader` no more for `topics`."""
         for topic in topics:
-            if readers := self._readers.get(topic):
-                readers.pop(reader, None)
-                if not readers:
-                    del self._readers[topic]
+            if ring := self._rings.get(topic):
+                ring.remove(reader)
+                if not ring.readers:
+                    del self._rings[topic]
 
     def _call(self, topic: int) -> None:
-        """Give the readers of `topic` a turn each; one that still waits for its turn will see everything then."""
-        if readers := self._readers.get(topic):
-            self._due.update(readers)
+        """Give each reader of `topic` a turn; one that still waits for its turn will see everything then."""
+        if ring := self._rings.get(topic):
+            ring.go_round()
+            self._due[ring] = None
             if not self._serving:
                 self._serving = True
                 loop = asyncio.get_running_loop()
@@ -187,12 +234,10 @@ class Tails:
     def _serve(self) -> None:
         until = time.perf_counter() + _TURN_S
         while self._due:
-            reader, _ = self._due.popitem(last=False)
-            try:
-                reader.grown()
-            except Exception:  # its own task looks again later; the other readers must not wait for it
-                log.exception("a reader failed when it was told that something has grown")
-            if time.perf_counter() >= until:
+            ring = next(iter(self._due))
+            del self._due[ring]
+            if not ring.serve(until):
+                self._due[ring] = None  # behind the others
                 break
         if self._due:
             asyncio.get_running_loop().call_soon(self._serve)
@@ -254,11 +299,12 @@ class Tails:
 
     def watched(self) -> list[int]:
         """Streams and agents' topics that somebody waits on now; not those of signals."""
-        return [topic for topic in {**self._waiters, **self._readers} if topic < SIGNALS]
+        return [topic for topic in {**self._waiters, **self._rings} if topic < SIGNALS]
 
     def waiting(self) -> int:
         """How many readers wait now, for streams or for what concerns an agent; the hub's own workers do not count."""
-        both: tuple[Mapping[int, Iterable[object]], ...] = (self._waiters, self._readers)
+        following = {topic: ring.readers for topic, ring in self._rings.items()}
+        both: tuple[Mapping[int, Iterable[object]], ...] = (self._waiters, following)
         readers = [found for by_topic in both for topic, found in by_topic.items() if abs(topic) < OWN_TOPICS]
         return len(set[object]().union(*readers))
 
@@ -269,7 +315,7 @@ class Tails:
     def wake_all(self) -> None:
         """Let everyone who waits look again: the hub is stopping."""
         self.stamp += 1
-        for topic in {**self._waiters, **self._readers}:
+        for topic in {**self._waiters, **self._rings}:
             self._grown[topic] = self.stamp
             self._call(topic)
         self._wake([waiter for waiters in self._waiters.values() for waiter in waiters])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.log.tail import Tails
+from hub.log.tail import Ring, Tails
 from hub.storage.interface import Growth
 
 
@@ -56,3 +56,52 @@ def test_a_page_knows_whether_it_moves_members(moves: list[bool], after: int, li
     if page is not None:
         assert page.frames == texts[after : after + limit]
         assert page.moves_members == any(moves[after : after + limit])
+
+
+class Looker:
+    """Notes how far the topic had grown when it was called."""
+
+    def __init__(self, world: list[int]) -> None:
+        self.world = world
+        self.seen = 0
+        self.calls = 0
+
+    def grown(self) -> None:
+        self.seen = self.world[0]
+        self.calls += 1
+
+
+@given(st.lists(st.sampled_from(["grow", "serve one", "serve all", "come", "leave"]), max_size=60))
+def test_whoever_follows_is_called_after_the_last_growth_and_no_more_than_once_for_it(steps: list[str]) -> None:
+    ring, world, readers = Ring(), [0], list[Looker]()
+    due: dict[Looker, int] = {}
+    for step in steps:
+        if step == "grow":
+            world[0] += 1
+            ring.go_round()
+            due = dict.fromkeys(readers, world[0])
+        elif step == "come":
+            readers.append(Looker(world))
+            ring.add(readers[-1])
+        elif step == "leave" and readers:
+            ring.remove(gone := readers.pop(0))
+            due.pop(gone, None)
+        elif step.startswith("serve"):
+            ring.serve(0 if step == "serve one" else float("inf"))
+    ring.serve(float("inf"))
+    assert {reader: reader.seen for reader in due} == due
+    if not {"come", "leave"} & set(steps[steps.index("grow") :] if "grow" in steps else []):
+        assert all(reader.calls <= steps.count("grow") for reader in readers)
+
+
+def test_a_reader_that_fails_holds_up_nobody() -> None:
+    class Broken:
+        def grown(self) -> None:
+            raise RuntimeError("broken")
+
+    ring, after = Ring(), Looker([1])
+    ring.add(Broken())
+    ring.add(after)
+    ring.go_round()
+    ring.serve(float("inf"))
+    assert after.seen == 1
