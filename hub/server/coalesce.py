@@ -115,11 +115,16 @@ class CoalescingTransport:
     def close(self) -> None:
         """Close when everything is written. A reader that takes nothing for 10 s does not get the rest."""
         self.flush()
+        closing = self._transport.is_closing()
         self._transport.close()
-        self._let_go(None)
+        if not closing:
+            self._let_go(None)
 
     def _let_go(self, before: int | None) -> None:
-        left = self._transport.get_write_buffer_size()
+        try:
+            left = self._transport.get_write_buffer_size()
+        except AttributeError:  # asyncio's TLS transport, once the connection is gone
+            return
         if left and left == before:
             self._transport.abort()
         elif left:
