@@ -9,6 +9,7 @@ are made once for all: the extension `FRAMES` takes them as they go over the wir
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from weakref import WeakKeyDictionary
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -31,8 +33,24 @@ WHOLE: Final = "bridge.whole_response"
 FRAMES: Final = "bridge.ready_frames"
 """ASGI extension: `write(frames)` puts whole WebSocket frames (see `text_frame`) on the wire at once.
 
-False, and nothing written, when the socket's buffers are full or it is closing: `send` them then.
+`soon` leaves them to the end of the loop's turn. False, and nothing written, when the socket's buffers are full or it is
+closing: `send` them then.
 """
+
+TEXTS: Final = "bridge.texts"
+"""ASGI extension: `give(take)` lets `take(text)` have whole texts as they arrive, as UTF-8, on the loop.
+
+What it does not take (false) and what comes while that waits is received as usual, in order.
+"""
+Take = Callable[[bytes], bool]
+
+
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def text_frame(text: bytes) -> bytes:
@@ -214,12 +232,25 @@ class CoalescingHttp(HttpToolsProtocol):
 
 
 class CoalescingWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol that takes frames made beforehand."""
+    """uvicorn's WebSocket protocol that takes frames made beforehand, and hands texts over without a queue."""
 
     def handle_connect(self, event: Request) -> None:
+        self._take: Take | None = None
         super().handle_connect(event)
         if not self.close_sent and isinstance(self.transport, CoalescingTransport):
-            self.scope["extensions"].update({FRAMES: self._write_frames})  # type: ignore[dict-item]
+            self.scope["extensions"].update({FRAMES: self._write_frames, TEXTS: self._give_texts})  # type: ignore[dict-item]
+
+    def _give_texts(self, take: Take) -> None:
+        """See `TEXTS`."""
+        self._take = take
+
+    def handle_text(self, event: Frame) -> None:
+        """A whole text goes straight to who takes it, unless earlier ones wait in the queue, or it takes none now."""
+        if self._take is not None and event.fin and not self.close_sent and self.queue.empty() and not self.read_paused:
+            data = bytes(event.data)
+            if is_utf8(data) and self._take(data):
+                return
+        super().handle_text(event)
 
     async def send(self, message: ASGISendEvent) -> None:
         """Closing does not wait for a reader that takes nothing; it was given up because of that."""
@@ -227,9 +258,12 @@ class CoalescingWebSocket(WebSocketsSansIOProtocol):
             self.writable.set()
         await super().send(message)
 
-    def _write_frames(self, frames: bytes) -> bool:
+    def _write_frames(self, frames: bytes, *, soon: bool = False) -> bool:
         """See `FRAMES`. A socket that is full pauses writing; what it gets then has to be waited for."""
         if self.close_sent or not self.writable.is_set() or self.conn.state is not State.OPEN:
             return False
-        self.transport.write_now(frames)  # type: ignore[attr-defined]
+        if soon:
+            self.transport.write(frames)
+        else:
+            self.transport.write_now(frames)  # type: ignore[attr-defined]
         return True

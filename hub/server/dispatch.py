@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -35,6 +36,7 @@ R = TypeVar("R", bound=Result)
 S = TypeVar("S")
 log = logging.getLogger("hub")
 _OFFER_DELAY_S = 0.25
+_TOO_LARGE = "a number in the request is too large; at most 9223372036854775807"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Dispatch:
         self._random = random
         self._lines: WeakValueDictionary[tuple[int, ...], asyncio.Lock] = WeakValueDictionary()
         self._running: set[tuple[int, str, str]] = set()
+        self._noting: set[asyncio.Future[None]] = set()
         self._offers: dict[tuple[int, int], int] = {}
         self._offer_task: asyncio.Task[None] | None = None
         self.on_hub_growth: list[Callable[[], None]] = []
@@ -93,11 +96,7 @@ class Dispatch:
         operation = self.operation(request)
         started = time.perf_counter()
         try:
-            principal.need(operation.scope)
-            if limited:
-                self.limits.spend(principal.agent, write=not operation.reads)
-            now_ms = self.clock()
-            self.presence.heartbeat(principal.agent, now_ms)
+            now_ms = self._admit(principal, operation, limited=limited)
             if operation.reads:
                 result = await self._read(operation, principal, request)
             else:
@@ -112,9 +111,73 @@ class Dispatch:
             raise
         except OverflowError as error:  # no field of ours needs more than 64 bits; SQLite takes none that do
             self.measures.failed(operation.name, Invalid.code)
-            raise Invalid("a number in the request is too large; at most 9223372036854775807") from error
+            raise Invalid(_TOO_LARGE) from error
         self.measures.done(operation.name, time.perf_counter() - started)
         return cast("R", result)
+
+    def begin(
+        self, principal: Principal, request: Request[Any], key: str | None, answer: Callable[[Result | HubError], None]
+    ) -> bool:
+        """Like `run`, without a task, for a write that is nothing but one transaction: `answer` gets what comes of it.
+
+        False, and nothing was done, for everything else. Raises HubError when it is refused at once.
+        """
+        operation = self.operation(request)
+        if operation.reads or self.store.locking or type(request) in PREPARERS or operation.wait_s(request):
+            return False
+        started = time.perf_counter()
+        running = None if key is None else (principal.agent, operation.name, key)
+        try:
+            call = self.call(principal, self._admit(principal, operation))
+            body = self.body(operation, call, request, key)
+            self._must_not_run(running)
+            future = self.store.submit(body)
+        except HubError as error:
+            self.measures.failed(operation.name, error.code)
+            raise
+        if running:
+            self._running.add(running)
+        future.add_done_callback(partial(self._begun, operation, running, started, answer))
+        return True
+
+    def _begun(
+        self,
+        operation: AnyOperation,
+        running: tuple[int, str, str] | None,
+        started: float,
+        answer: Callable[[Result | HubError], None],
+        future: asyncio.Future[Result],
+    ) -> None:
+        """What `begin` began has ended."""
+        if running:
+            self._running.discard(running)
+        failure = future.exception()
+        if failure is None:
+            self.measures.done(operation.name, time.perf_counter() - started)
+            answer(future.result())
+            return
+        refusal = as_refusal(failure)
+        self.measures.failed(operation.name, refusal.code)
+        if note_of(refusal) is None:
+            answer(refusal)
+        else:
+            noting = asyncio.ensure_future(self._record_refusal(refusal, ()))
+            self._noting.add(noting)
+            noting.add_done_callback(self._noting.discard)
+            noting.add_done_callback(lambda _: answer(refusal))
+
+    def _admit(self, principal: Principal, operation: AnyOperation, *, limited: bool = True) -> int:
+        """The time of a call, if it may be made."""
+        principal.need(operation.scope)
+        if limited:
+            self.limits.spend(principal.agent, write=not operation.reads)
+        now_ms = self.clock()
+        self.presence.heartbeat(principal.agent, now_ms)
+        return now_ms
+
+    def _must_not_run(self, running: tuple[int, str, str] | None) -> None:
+        if running in self._running:
+            raise StillRunning("the same call with this key is still running; wait for it", retry_after_s=1)
 
     def operation(self, request: Request[Any]) -> AnyOperation:
         found = self.registry.by_request.get(type(request))
@@ -201,8 +264,7 @@ class Dispatch:
         body = self.body(operation, call, request, key)
         locks = await self._locks(operation, request) if self.store.locking else ()
         running = None if key is None else (principal.agent, operation.name, key)
-        if running in self._running:
-            raise StillRunning("the same call with this key is still running; wait for it", retry_after_s=1)
+        self._must_not_run(running)
         if running:
             self._running.add(running)
         try:
@@ -358,6 +420,16 @@ class Dispatch:
         self.drain()
         if self._offer_task is not None:
             await self._offer_task
+
+
+def as_refusal(failure: BaseException) -> HubError:
+    """What the caller hears of a failed write; a bug of ours becomes an internal error."""
+    if isinstance(failure, OverflowError):
+        return Invalid(_TOO_LARGE)
+    if isinstance(failure, HubError):
+        return failure
+    log.error("an operation failed in an unexpected way", exc_info=failure)
+    return InternalError("the hub failed unexpectedly; its log has the reason")
 
 
 def _refusal(result: Result | Exception) -> Result | HubError:

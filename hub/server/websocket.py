@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -15,10 +16,12 @@ from starlette.routing import WebSocketRoute
 from hub.core.access import Principal
 from hub.core.cursor import decode
 from hub.core.errors import HubError, Invalid, Malformed, OperationNotFound, nearest
+from hub.core.operation import Request, Result
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
 from hub.server.batch import Batches
-from hub.server.coalesce import FRAMES, text_frame
+from hub.server.coalesce import FRAMES, TEXTS, text_frame
+from hub.server.dispatch import as_refusal
 from hub.server.parse import build
 from hub.server.pump import Allowance, Pump
 from hub.server.security import Receive, Scope, Send
@@ -68,7 +71,7 @@ class _Endpoint:
             await receive()  # websocket.connect
             await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in offered else None})
             with self._hub.dispatch.presence.connected(principal.agent, "stream"):
-                await _Connection(self._hub, principal, receive, send, scope.get("extensions", {}).get(FRAMES)).run()
+                await _Connection(self._hub, principal, receive, send, scope.get("extensions", {})).run()
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)
 
@@ -85,29 +88,32 @@ class _Connection:
     """One socket: reads operations, runs them side by side, writes answers and events in order of completion."""
 
     def __init__(
-        self,
-        hub: HubApp,
-        principal: Principal,
-        receive: Receive,
-        send: Send,
-        write_frames: Callable[[bytes], bool] | None,
+        self, hub: HubApp, principal: Principal, receive: Receive, send: Send, extensions: Mapping[str, Any]
     ) -> None:
         self._hub = hub
         self._receive = receive
         self._send = send
-        self._write_frames = write_frames or _not_now
+        self._write_frames: Callable[..., bool] = extensions.get(FRAMES, _not_now)
+        self._give_texts = extensions.get(TEXTS)
         self._allowance = Allowance(hub, principal)
         self._subscription = Subscription(hub.dispatch, principal)
         self._pump = Pump(hub, self._allowance, self._subscription, self)
         self._shape = single_frames
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = 0  # operations that run without a task
+        self._to_start = 0  # tasks that have not begun
+        self._late = False  # a text waits for room; the others behind it
+        self._over = False
         self._room = asyncio.Event()
         self._stuck = Stuck()
 
     async def run(self) -> None:
+        if self._give_texts is not None:
+            self._give_texts(self._take)
         reader = asyncio.create_task(self._read())
         pump = asyncio.create_task(self._pump.run(HEARTBEAT_S))
         done, _ = await asyncio.wait({reader, pump, self._stuck.noticed}, return_when=asyncio.FIRST_COMPLETED)
+        self._over = True
         self._stuck.stop()
         for task in (reader, pump, *self._tasks):
             task.cancel()
@@ -131,12 +137,62 @@ class _Connection:
                 return
             raw = message.get("text")
             data = raw.encode("utf-8", "surrogatepass") if raw is not None else message.get("bytes") or b""
-            while len(self._tasks) >= IN_FLIGHT:
+            while self._full():
+                self._late = True
                 self._room.clear()
                 await self._room.wait()
-            task = asyncio.create_task(self._answer(data))
-            self._tasks.add(task)
-            task.add_done_callback(self._answered)
+            self._late = False
+            self._begin(data)
+
+    def _full(self) -> bool:
+        return len(self._tasks) + self._under_way >= IN_FLIGHT
+
+    def _take(self, data: bytes) -> bool:
+        """One text, straight from the socket; false when it has to wait."""
+        if self._late or self._over or self._full():
+            return False
+        self._begin(data)
+        return True
+
+    def _begin(self, data: bytes) -> None:
+        """Start what one frame asks for: at once when that is one transaction, else in a task. Nothing overtakes."""
+        call_id: Any = None
+        try:
+            frame = parse_object(data)
+            call_id = frame.pop("id", None)
+            if not isinstance(call_id, int | str) or isinstance(call_id, bool) or len(str(call_id)) > 128:
+                raise Malformed("every frame needs an 'id' (a number or a short string) that its answer will carry")
+            name = frame.pop("op", None)
+            operation = self._hub.dispatch.registry.by_name.get(name) if isinstance(name, str) else None
+            if operation is None:
+                perform = partial(self._perform, name, frame)
+            else:
+                key = _key(frame)
+                request = build(operation.request, frame)
+                if not self._to_start and self._begin_now(call_id, request, key):
+                    return
+                perform = partial(self._run, request, None if operation.reads else key)
+        except Exception as error:
+            named = call_id if isinstance(call_id, int | str) and len(str(call_id)) <= 128 else None
+            self._reply(named, _problem(as_refusal(error)))
+        else:
+            self._to_start += 1
+            self._spawn(self._answer(call_id, perform))
+
+    def _begin_now(self, call_id: int | str, request: Request[Any], key: str | None) -> bool:
+        began = self._hub.dispatch.begin(self._allowance.principal, request, key, partial(self._ended, call_id))
+        self._under_way += began
+        return began
+
+    def _ended(self, call_id: int | str, result: Result | HubError) -> None:
+        self._under_way -= 1
+        self._room.set()
+        self._reply(call_id, _problem(result) if isinstance(result, HubError) else b',"ok":%b}' % result.json_bytes())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -144,22 +200,18 @@ class _Connection:
         if not task.cancelled():
             task.exception()  # a broken socket: the reader ends by itself
 
-    async def _answer(self, data: bytes) -> None:
-        """Parse one frame, run it, write the answer."""
-        call_id: Any = None
+    async def _answer(self, call_id: int | str, perform: Callable[[], Awaitable[bytes]]) -> None:
+        self._to_start -= 1
         try:
-            frame = parse_object(data)
-            call_id = frame.pop("id", None)
-            if not isinstance(call_id, int | str) or isinstance(call_id, bool) or len(str(call_id)) > 128:
-                raise Malformed("every frame needs an 'id' (a number or a short string) that its answer will carry")
-            body = await self._perform(frame)
-        except HubError as error:
-            body = b',"problem":' + orjson.dumps(error.problem()) + b"}"
-            call_id = call_id if isinstance(call_id, int | str) and len(str(call_id)) <= 128 else None
-        await self._write(b'{"re":' + orjson.dumps(call_id) + body)
+            body = await perform()
+        except Exception as error:
+            body = _problem(as_refusal(error))
+        text = b'{"re":' + orjson.dumps(call_id) + body
+        if not self._write_frames(text_frame(text), soon=True):
+            await self._write(text)
 
-    async def _perform(self, frame: dict[str, Any]) -> bytes:
-        name = frame.pop("op", None)
+    async def _perform(self, name: Any, frame: dict[str, Any]) -> bytes:
+        """What only this surface has."""
         if name == "subscribe":
             return await self._subscribe(frame)
         if name == "unsubscribe":
@@ -167,15 +219,12 @@ class _Connection:
             return b',"ok":{}}'
         if name == "batch":
             return b',"ok":%b}' % await self._batch(frame)
-        registry = self._hub.dispatch.registry
-        operation = registry.by_name.get(name) if isinstance(name, str) else None
-        if operation is None:
-            close = nearest(str(name), [*registry.by_name, "subscribe", "unsubscribe", "batch"])
-            hint = f"did you mean {close[0]!r}?" if close else "GET /openapi.json lists them"
-            raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
-        key = _key(frame)
-        request = build(operation.request, frame)
-        result = await self._hub.dispatch.run(self._allowance.principal, request, key=None if operation.reads else key)
+        close = nearest(str(name), [*self._hub.dispatch.registry.by_name, "subscribe", "unsubscribe", "batch"])
+        hint = f"did you mean {close[0]!r}?" if close else "GET /openapi.json lists them"
+        raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
+
+    async def _run(self, request: Request[Any], key: str | None) -> bytes:
+        result: Result = await self._hub.dispatch.run(self._allowance.principal, request, key=key)
         return b',"ok":%b}' % result.json_bytes()
 
     async def _batch(self, frame: dict[str, Any]) -> bytes:
@@ -214,6 +263,12 @@ class _Connection:
     async def still_here(self) -> None:
         """Nothing: the server pings."""
 
+    def _reply(self, call_id: int | str | None, body: bytes) -> None:
+        """Answer without a task, or with one when the socket is full."""
+        text = b'{"re":' + orjson.dumps(call_id) + body
+        if not self._write_frames(text_frame(text), soon=True) and not self._over:
+            self._spawn(self._write(text))
+
     async def _write(self, text: bytes) -> None:
         """One frame, whole. Waits while the socket's buffers are full; `Stuck` ends a reader that takes nothing."""
         self._stuck.begin()
@@ -223,7 +278,11 @@ class _Connection:
             self._stuck.end()
 
 
-def _not_now(_frames: bytes) -> bool:
+def _problem(error: HubError) -> bytes:
+    return b',"problem":' + orjson.dumps(error.problem()) + b"}"
+
+
+def _not_now(_frames: bytes, *, soon: bool = False) -> bool:
     """For servers that take no ready frames."""
     return False
 

@@ -6,6 +6,7 @@ subset of SQLite and PostgreSQL with `:name` parameters. Which statements run be
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, Protocol, TypeVar
@@ -146,6 +147,10 @@ class Store(Protocol):
 
         Returns or raises only after COMMIT; Unavailable means that the outcome is unknown.
         """
+        ...
+
+    def submit(self, body: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Like `write`, under way when this returns. Only where `locking` is false."""
         ...
 
     async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:

@@ -297,6 +297,9 @@ class PostgresStore(Store):
             if not self._running:
                 self._idle.set()
 
+    def submit(self, body: Callable[[Tx], T]) -> asyncio.Future[T]:
+        raise RuntimeError("several hubs write to this store: await `write` with the locks")
+
     async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
         def together(tx: Tx) -> list[T | Exception]:
             return [cast("_Tx", tx).by_itself(body) for body in bodies]

@@ -479,13 +479,16 @@ class SqliteStore(Store):
     # --- writing ----------------------------------------------------------------------------------------------
 
     async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:
+        return await self.submit(body)
+
+    def submit(self, body: Callable[[Tx], T]) -> asyncio.Future[T]:
         if self._closed:
             raise Unavailable("the hub is shutting down; retry with the same idempotency key", retry_after_s=1)
         if self._damaged:
             raise ReadOnly(self._damaged)
         if self._down and time.monotonic() < self._probe_at:
             raise ReadOnly(f"writing is off: {self._down}; free space, then retry", retry_after_s=1)
-        return cast("T", await self._enqueue(body))
+        return self._enqueue(body)
 
     async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
         def together(tx: Tx) -> list[T | Exception]:

@@ -15,6 +15,9 @@ TOGETHER: Final = (
     "tests/storage/test_conformance.py::test_bodies_together_are_one_transaction_and_each_is_kept_or_undone_by_itself"
 )
 
+INTAKE: Final = "tests/server/test_intake.py"
+IN_ORDER: Final = f"{INTAKE}::test_what_one_socket_sends_is_done_in_that_order_and_all_of_it_answered"
+
 CLAIMS: Final = [
     Claim(
         "batch-items",
@@ -44,5 +47,21 @@ CLAIMS: Final = [
         "A compressed body is refused as soon as it unpacks to more than a body may be.",
         (BOMB, f"{BATCH}::test_broken_unknown_and_doubled_codings_are_refused"),
         Mutant("hub/server/encoding.py", "inflate.decompress(raw, most)", "inflate.decompress(raw)", BOMB),
+    ),
+    Claim(
+        "socket-order",
+        "What one WebSocket sends is begun in that order, however much of it at once, and all of it is answered.",
+        (
+            IN_ORDER,
+            f"{INTAKE}::test_a_write_that_fails_unexpectedly_is_answered_and_its_key_is_free_again",
+            f"{INTAKE}::test_what_a_refusal_leaves_is_kept_before_it_is_answered",
+            f"{INTAKE}::test_the_same_key_twice_at_once_is_done_once",
+        ),
+        Mutant(
+            "hub/server/websocket.py",
+            "if not self._to_start and self._begin_now(",
+            "if self._begin_now(",
+            IN_ORDER,
+        ),
     ),
 ]
