@@ -9,6 +9,8 @@ from tests.claims.claim import Claim, Mutant
 MESSAGES: Final = "tests/features/messages/test_messages.py"
 HTTP: Final = "tests/server/test_http.py"
 PUMP: Final = "tests/server/test_pump.py"
+RESUMING: Final = "tests/server/test_resuming.py"
+ONCE: Final = f"{RESUMING}::test_however_often_a_reader_breaks_off_it_gets_each_event_exactly_once"
 STREAMS: Final = "tests/server/test_streams.py"
 ROOMS: Final = "tests/kernel/test_rooms.py"
 REVOKING: Final = "tests/mcp/test_revoking.py"
@@ -124,6 +126,62 @@ CLAIMS: Final = [
             "        self.after += len(page.frames)\n",
             "        self.after += len(page.frames) + 1\n",
             f"{STREAMS}::test_batched_events_are_the_same_events",
+        ),
+    ),
+    *(
+        Claim(
+            f"P6-resume-{way}",
+            f"Breaking off anywhere and going on by {told}, while more comes, gives each event exactly once.",
+            (ONCE,),
+            Mutant(file, old, new, ONCE),
+        )
+        for way, told, file, old, new in (
+            (
+                "sse",
+                "SSE with Last-Event-ID",
+                "hub/server/sse.py",
+                'request.headers.get("last-event-id") or ',
+                "",
+            ),
+            (
+                "websocket",
+                "WebSocket, event by event or in batches",
+                "hub/server/websocket.py",
+                '            marks |= decode(_text(cursor) or "c")\n',
+                "            _text(cursor)\n",
+            ),
+            (
+                "page",
+                "pages of a room",
+                "hub/kernel/inbox/handlers.py",
+                "    reached = found[-1].seq if found else after\n",
+                "    reached = found[0].seq if found else after\n",
+            ),
+            (
+                "inbox",
+                "reading the inbox",
+                "hub/kernel/inbox/handlers.py",
+                "        after = decode(request.after) if request.after else None\n",
+                "        after = None\n",
+            ),
+            (
+                "poll",
+                "polls that acknowledge, each answer lost once",
+                "hub/kernel/inbox/positions.py",
+                "        if mark.seq > before:\n",
+                "        if mark.seq > before + 1:\n",
+            ),
+        )
+    ),
+    Claim(
+        "P6-snapshot",
+        "A room's state and the cursor that comes with it are of one moment.",
+        (f"{RESUMING}::test_a_rooms_state_and_its_cursor_are_of_one_moment",),
+        Mutant(
+            "hub/log/log.py",
+            "        return encode_mark(self.log, self.epoch, self.head)\n",
+            "        return encode_mark(self.log, self.epoch, max(0, self.head - 1))\n",
+            f"{RESUMING}::test_a_rooms_state_and_its_cursor_are_of_one_moment",
         ),
     ),
     Claim(
