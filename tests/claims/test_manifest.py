@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -72,17 +73,51 @@ def test_a_seeded_fault_turns_the_test_red(claim: Claim, tmp_path: Path) -> None
     text = file.read_text("utf-8")
     assert text.count(mutant.old) == 1, f"the mutant of {claim.id} does not fit {mutant.file} any more"
     file.write_text(text.replace(mutant.old, mutant.new), "utf-8")
-    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "SEEDED_FAULT": "1"}
+    said, output = verdict(mutant.test, tmp_path)
+    assert said == "red", f"{mutant.test}: {said}, not red\n{output}"
+
+
+def verdict(test: str, folder: Path, limit_s: int = 60) -> tuple[str, str]:
+    """What a test says in this folder, and its output: `red` only when it ran and failed, by itself and before its limit.
+
+    Else `green`, `hung` (its limit ended it, which says nothing about what it asserts) or `broken` (it never ran).
+    """
+    report = folder / "report.xml"
+    env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "SEEDED_FAULT": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--timeout", str(limit_s), f"--junitxml={report}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--timeout", "60", mutant.test],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", *options, test],
+        cwd=folder,
         env=env,
         capture_output=True,
         text=True,
         timeout=110,
     )
-    assert done.returncode == 1, f"{mutant.test} did not notice:\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
+    output = f"{done.stdout[-2000:]}{done.stderr[-1000:]}"
+    if done.returncode == 0:
+        return "green", output
+    if "from pytest-timeout" in output or "+ Timeout +" in done.stderr:
+        return "hung", output
+    cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else ()
+    failed = [case for case in cases if case.find("failure") is not None]
+    return "red" if done.returncode == 1 and failed else "broken", output
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("def test_it(): assert 1 == 2", "red"),
+        ("def test_it(): assert 1 == 1", "green"),
+        ("import threading\ndef test_it(): threading.Event().wait(30)", "hung"),
+        ("import no_such_module\ndef test_it(): assert 1 == 2", "broken"),
+        ("def test_it(no_such_fixture): assert 1 == 2", "broken"),
+        ("def test_another(): assert 1 == 2", "broken"),
+    ],
+)
+def test_a_seeded_fault_counts_only_when_the_test_itself_says_no(code: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "test_made.py").write_text(code)
+    assert verdict("test_made.py::test_it", tmp_path, limit_s=2)[0] == says
 
 
 if __name__ == "__main__":
