@@ -55,9 +55,9 @@ class ClaudeCode:
         }
         file.write_text(json.dumps(config))
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, within_s: float = 100) -> subprocess.CompletedProcess[str]:
         """A command of the client that ends by itself."""
-        return run_in(self.project, self.environment, str(CLAUDE), *arguments)
+        return run_in(self.project, self.environment, str(CLAUDE), *arguments, within_s=within_s)
 
     def set_up(self) -> None:
         """What a user does once."""

@@ -22,7 +22,9 @@ COLUMNS: Final = 120
 ANSWERS: Final = {b"\x1b[6n": b"\x1b[1;1R", b"\x1b[c": b"\x1b[?62;c"}
 
 
-def run_in(folder: Path, environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+def run_in(
+    folder: Path, environment: Mapping[str, str], *command: str, within_s: float = 100
+) -> subprocess.CompletedProcess[str]:
     """A command without a terminal that ends by itself."""
     return subprocess.run(
         command,
@@ -30,7 +32,7 @@ def run_in(folder: Path, environment: Mapping[str, str], *command: str) -> subpr
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=within_s,
         stdin=subprocess.DEVNULL,
     )
 

@@ -62,6 +62,12 @@ def test_a_busy_session_loses_nothing_over_many_hub_crashes(stage: Stage) -> Non
     busy(stage, 200, kills=10)
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(1500)
+def test_a_session_that_only_prints_loses_nothing_over_many_hub_crashes(stage: Stage) -> None:
+    busy(stage, 200, kills=10, prints=True)
+
+
 def idle(stage: Stage, tries: int, kills: int) -> None:
     """Message after message to a session that waits; the hub dies `kills` times in between."""
     stage.open("hello")
@@ -76,9 +82,11 @@ def idle(stage: Stage, tries: int, kills: int) -> None:
     print(f"idle: median {took[len(took) // 2]:.2f} s, slowest {took[-1]:.2f} s")
 
 
-def busy(stage: Stage, tries: int, kills: int) -> None:
+def busy(stage: Stage, tries: int, kills: int, *, prints: bool = False) -> None:
     """Message after message to a session in one long turn; each waits until the one before is in a request."""
     sent: dict[str, str] = {}
+    took: dict[str, float] = {}
+    sent_at = [0.0]
     pause = threading.Event()
     began = time.monotonic()
 
@@ -87,9 +95,12 @@ def busy(stage: Stage, tries: int, kills: int) -> None:
         if "START-WORK" not in text:
             return [say("understood")]
         last = f"MIDTURN-{len(sent) - 1}-WORD"
-        if (not sent or last in text) and len(sent) < tries:
+        if sent and last in text and last not in took:
+            took[last] = time.monotonic() - sent_at[0]
+        if (stage.reach() == "push" if not sent else last in text) and len(sent) < tries:
             if len(sent) % (tries // kills) == tries // kills // 2:
                 stage.restart()
+            sent_at[0] = time.monotonic()
             sent[f"MIDTURN-{len(sent)}-WORD"] = stage.send(f"MIDTURN-{len(sent)}-WORD", "claude-proj")
         elif len(sent) == tries and last in text:
             return [say("all done")]
@@ -100,7 +111,12 @@ def busy(stage: Stage, tries: int, kills: int) -> None:
         return [use("mcp__bridge__send", room="proj", text="still working", key=uuid.uuid4().hex)]
 
     stage.model.script = work
-    stage.open("--allowedTools", "mcp__bridge__send", "mcp__bridge__poll", "--", "START-WORK")
+    allowed = ["--allowedTools", "mcp__bridge__send", "mcp__bridge__poll"]
+    if prints:
+        done = stage.claude.run("-p", "START-WORK", *allowed, within_s=tries * 10)
+        assert "all done" in done.stdout, done.stdout[-1000:] + done.stderr[-1000:]
+    else:
+        stage.open(*allowed, "--", "START-WORK")
     eventually_sync(
         lambda: len(sent) == tries and stage.model.having(f"MIDTURN-{tries - 1}-WORD"),
         within_s=tries * 10,
@@ -108,6 +124,8 @@ def busy(stage: Stage, tries: int, kills: int) -> None:
     )
     assert all(stage.model.having(text) for text in sent)
     once_each(stage.model.bodies, list(sent.values()))
+    waits = sorted(took.values())
+    print(f"busy: median {waits[len(waits) // 2]:.2f} s, slowest {waits[-1]:.2f} s")
 
 
 def test_a_push_is_seen_when_the_model_answered_and_never_before(stage: Stage) -> None:
