@@ -488,9 +488,16 @@ class Relay:
         wait_s = max(0.0, SETTLE_S - (time.monotonic() - self._started))
 
         def settle() -> None:
-            if not self._over.wait(wait_s):
-                with contextlib.suppress(HubGone, PermissionError, ValueError):
+            pause_s = wait_s
+            while not self._over.wait(pause_s):
+                try:
                     self.enter()
+                except HubGone:  # a busy machine may take longer to start one than a call would wait
+                    pause_s = min(60.0, max(1.0, pause_s * 2))
+                except (PermissionError, ValueError):
+                    return
+                else:
+                    return
 
         threading.Thread(target=settle, daemon=True).start()
 

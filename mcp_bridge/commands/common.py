@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 import orjson
-from pydantic import ValidationError
 
-from hub.client import HubClient
-from hub.core.model import Model
-from hub.server.parse import explain
+if TYPE_CHECKING:
+    from hub.core.model import Model
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +24,12 @@ def with_client(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[...
 
     @wraps(function)
     def run(*args: Any, **kw: Any) -> T:
+        from pydantic import ValidationError  # these are most of the start of a command that needs no hub
+
+        from hub.client import HubClient
+        from hub.core.model import Model
+        from hub.server.parse import explain
+
         async def body() -> T:
             async with HubClient(tries=3) as client:
                 return await function(client, *args, **kw)
@@ -43,6 +47,8 @@ def with_client(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[...
 def show(value: Model | list[Any] | dict[str, Any], as_json: bool, text: Callable[[], str]) -> None:
     """Print a value as JSON, or what `text` makes of it."""
     if as_json:
+        from hub.core.model import Model
+
         plain = value.model_dump(mode="json", by_alias=True) if isinstance(value, Model) else value
         click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -20,10 +21,14 @@ from mcp.client.stdio import stdio_client
 from mcp.types import Implementation, RequestParamsMeta
 
 from hub.client import HubClient
+from hub.core.slug import slug
 from hub.kernel.agents.contract import ListAgents
 from hub.kernel.rooms.contract import ListMembers
 from mcp_bridge import generate
+from mcp_bridge.relay import SETTLE_S, call_json
+from tests.faults.world import World
 from tests.mcp.conftest import call
+from tests.mcp.wire import Wire
 from tests.support.waiting import eventually, eventually_sync
 
 pytestmark = pytest.mark.anyio
@@ -231,6 +236,40 @@ def test_hostile_frames_get_an_error_each_and_the_relay_lives(home: Path, tmp_pa
     assert answers[-1] == {"jsonrpc": "2.0", "id": 9, "result": {}}
     assert all("error" in answer for answer in answers[:-1])
     assert len(answers) == len(lines)
+
+
+def test_a_session_whose_hub_came_late_is_in_its_room_without_a_call(home: Path, tmp_path: Path) -> None:
+    world = World(home)
+    home.mkdir()
+    world.start()
+    world.end()
+    told = {"BRIDGE_URL": world.url, "BRIDGE_TOKEN": world.token, "BRIDGE_HUB_WAIT_S": "0.2"}
+    wire = Wire(environment(tmp_path / "own", **told), tmp_path, "--name", "bob")
+    try:
+        wire.ask("tools/list")
+        assert not threading.Event().wait(SETTLE_S + 1.5), "it has looked for its hub, and found none"
+        world.start()
+        members = f"/v1/rooms/{slug(tmp_path.name)}/members"
+
+        def there() -> bool:
+            try:
+                return "bob" in json.dumps(call_json(world.url, world.token, "GET", members))
+            except ValueError:
+                return False
+
+        eventually_sync(there, within_s=30, what="bob is in the room")
+    finally:
+        wire.close()
+        world.end()
+
+
+def test_the_commands_that_need_no_hub_start_without_what_talks_to_one(home: Path) -> None:
+    code = (
+        "import sys, mcp_bridge.cli, mcp_bridge.commands.setup;"
+        "heavy = {'mcp', 'pydantic', 'starlette', 'uvicorn', 'httpx2', 'anyio'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(home), timeout=60)
 
 
 def test_the_first_frame_is_answered_before_anything_heavy_is_imported(home: Path, tmp_path: Path) -> None:
