@@ -55,7 +55,8 @@ def monitor(home: Path) -> int:
             continue
         while text := link.wait():
             print(text, flush=True)
-            link.write({"done": True})
+            with contextlib.suppress(OSError):  # the relay waits no more: connect again
+                link.write({"done": True})
         link.close()
     return 0
 

@@ -176,24 +176,22 @@ class Listeners:
             return self._live(kind)
 
     def give(self, kind: Kind, text: str) -> None:
-        """Have it printed. Raises PushFailed when there is nobody, or no word that it was."""
+        """Have it printed. Raises PushFailed when nobody is there; one that is only slow may still print it."""
         with self._guard:
             link = self._links.get(kind)
             if link is None:
                 raise PushFailed(f"no {kind} is there")
             try:
                 link.write({"text": text})
-                done = link.read().get("done")
-            except OSError as error:
-                done = None
-                reason = str(error)
-            else:
-                reason = "it did not answer"
-            if not done or kind == "rewake":  # that one ends with the text
+                done = bool(link.read().get("done"))
+                gone = not done and not link.alive
+            except OSError:
+                done, gone = False, True
+            if not done or kind == "rewake":  # that one ends with the text; a late word would pass for the next one's
                 link.close()
                 del self._links[kind]
-            if not done:
-                raise PushFailed(reason)
+            if gone:
+                raise PushFailed(f"the {kind} is gone")
 
 
 class Monitor:

@@ -25,7 +25,9 @@ from mcp_bridge.push.ways import PushFailed, Way
 REMEMBERED: Final = 4096
 SETTLE_S: Final = 0.1  # what comes together goes together
 LOST_S: Final = 15.0  # a client writes down within a second what it took
+SAME_ANSWER_S: Final = 1.0  # further calls of one answer of a model come sooner; a new answer takes longer
 PATIENCE_S: Final = 2.0  # a hook holds up the session: better nothing than late
+BEGINS_S: Final = 60.0  # a session writes nothing down before its first prompt
 LOOK_S: Final = 0.5  # how often a transcript is read while something is in flight
 MESSAGE_LISTS: Final = ("messages", "answers", "last", "questions")  # fields of tool results that hold messages
 Json = dict[str, Any]
@@ -209,8 +211,10 @@ class Pusher:
 
     @property
     def _open(self) -> bool:
-        """Whether the transcript may soon tell something that the hub should know."""
-        return bool(self._proofs) or (bool(self._flights) and self._proves)
+        """Whether the transcript may soon tell something that the hub should know; a new session has none at first."""
+        if self._proofs or not self._flights or self._transcript is None:
+            return bool(self._proofs)
+        return self._proves or self._clock() - self._flights[-1].at < BEGINS_S
 
     def once(self) -> bool:
         """Look into the inbox and push what should be pushed; whether something was."""

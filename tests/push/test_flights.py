@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mcp_bridge.push.transcript import Transcript
 from mcp_bridge.push.ways import PushFailed
 from tests.push.test_socket import Log
 from tests.push.test_transcript import answer, user
+from tests.support.waiting import eventually_sync
 
 
 class Client:
@@ -69,6 +71,7 @@ class ClientWay:
     def __init__(self, client: Client, rung: str, does: str) -> None:
         self._client, self._rung, self.does = client, rung, does
         self.meanwhile: Callable[[], None] = lambda: None
+        self.texts: list[str] = []
 
     @property
     def works(self) -> bool:
@@ -81,6 +84,7 @@ class ClientWay:
 
     def push(self, text: str, marker: str = "") -> None:
         self.meanwhile()
+        self.texts.append(text)
         if self.does == "breaks":
             raise PushFailed("broken pipe")
         if self.does == "takes":
@@ -226,6 +230,27 @@ def test_what_the_client_dropped_while_more_was_read_is_not_passed_over(tmp_path
     client.pusher.once()
     client.step(1)
     assert client.got() == ["m1-1", "m1-2"]
+
+
+def test_a_transcript_that_begins_after_the_push_proves_it_at_once(tmp_path: Path) -> None:
+    """A session that has had no prompt yet has none. Looking again only at the next wake-up took up to 30 s."""
+    client = Client(tmp_path, socket="drops")
+    client.path.unlink()
+    client.log.count = 1
+    over = threading.Event()
+    thread = threading.Thread(target=client.pusher.run, args=(over,))
+    thread.start()
+    try:
+        client.pusher.wake()
+        way = client.ways["socket"]
+        eventually_sync(lambda: way.texts, what="it is pushed")
+        client.write(user(way.texts[0]))
+        client.answer()
+        eventually_sync(lambda: client.proved == [(["m1-1"], "1")], what="the hub is told")
+    finally:
+        over.set()
+        client.pusher.wake()
+        thread.join(10)
 
 
 def failing(_messages: Sequence[str], _cursor: str | None) -> None:

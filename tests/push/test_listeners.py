@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_bridge.push import listeners as module
 from mcp_bridge.push.listeners import Kind, Listeners, Monitor, Rewake, one_line, read
 from mcp_bridge.push.ways import PushFailed
 from tests.support.waiting import eventually_sync
@@ -121,6 +122,25 @@ def test_a_session_that_ended_without_a_word_leaves_no_file(tmp_path: Path) -> N
     assert [path.name for path in folder.iterdir()] == ["s-1.json"]
     made.close()
     assert list(folder.iterdir()) == []
+
+
+def test_a_monitor_that_is_slow_is_not_taken_for_one_that_failed(
+    listeners: Listeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may print the text yet: a second way would bring the message twice."""
+    monkeypatch.setattr(module, "ANSWER_S", 0.2)
+    told = read(listeners._paths[0])
+    with socket.create_connection(("127.0.0.1", told["port"]), 30) as link:
+        link.sendall(json.dumps({"kind": "monitor", "secret": told["secret"]}).encode() + b"\n")
+        way = Monitor(listeners, lambda: False)
+        eventually_sync(lambda: way.works)
+        way.push("the digest", "12")
+        assert not way.works, "its late word would pass for the next one's"
+    with socket.create_connection(("127.0.0.1", told["port"]), 30) as link:
+        link.sendall(json.dumps({"kind": "monitor", "secret": told["secret"]}).encode() + b"\n")
+        eventually_sync(lambda: way.works)
+    with pytest.raises(PushFailed):
+        way.push("the digest", "12")
 
 
 def test_a_line_that_only_announces_gives_its_text_once_to_the_hook_that_sees_it(listeners: Listeners) -> None:
