@@ -23,7 +23,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
@@ -38,7 +38,7 @@ from mcp_bridge.push.codex import CodexSession, Rollout
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import OFF_UNLESS_ASKED, SWITCHES, QuietHours, Rung, switched_off
 from mcp_bridge.push.listeners import Listeners, Monitor, Rewake, names
-from mcp_bridge.push.pusher import MESSAGE_LISTS, Made, Pusher, ids_in, without
+from mcp_bridge.push.pusher import MESSAGE_LISTS, SAME_ANSWER_S, Made, Pusher, ids_in, without
 from mcp_bridge.push.transcript import Transcript, of_claude_code
 from mcp_bridge.push.ways import Way
 
@@ -95,6 +95,14 @@ class Flight:
         self.stopped.set()
         with contextlib.suppress(OSError, AttributeError):
             self._connection.sock.shutdown(2)  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A result that the client has, with its messages, since when."""
+
+    messages: tuple[str, ...]
+    at: float = field(default_factory=time.monotonic)
 
 
 class Memory:
@@ -289,7 +297,7 @@ class Relay:
         self._memory = Memory()
         self._news = ""
         self._announced = False
-        self._done: list[str] = []
+        self._done: dict[str, Written] = {}
         self._waits: dict[str, str] = {}
         self._running: dict[str | int, Flight] = {}
         self._subscribed: set[str] = set()
@@ -664,7 +672,7 @@ class Relay:
         with self._settling:  # the client's next call may come before `write` returns; it must know of this result
             if self.write(answer):
                 self._memory.room = room or self._memory.room
-                self._done = [k for k in self._done if k not in acknowledged]
+                self._done = {k: written for k, written in self._done.items() if k not in acknowledged}
                 told = set(frame["params"]["_meta"].get("mab/shown", ()))
                 self._proved = [message for message in self._proved if message not in told]
                 self._written(frame, key, result)
@@ -739,7 +747,9 @@ class Relay:
             meta[META_CAPABILITIES] = self._capabilities
         meta.setdefault(META_CAPABILITIES, {})
         with self._settling:
-            key, done, proved = "", list(self._done), self._proved[-MOST_SHOWN:]
+            early = self._of_this_answer(params.get("name"))
+            key, done = "", [k for k in self._done if k not in early]
+            proved = [*self._proved, *(message for k in early for message in self._done[k].messages)][-MOST_SHOWN:]
         if frame["method"] == "tools/call":
             self._note_session(meta)
             key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{next(self._count):08d}")
@@ -748,6 +758,16 @@ class Relay:
             meta["mab/knows"] = len(self._memory)
             meta |= {name: ids for name, ids in (("mab/shown", proved), ("mab/coming", self._pusher.coming())) if ids}
         return key, done
+
+    def _of_this_answer(self, called: Any) -> set[str]:
+        """Keys of results that the model may not have: the calls of one answer of it come right after each other.
+
+        They are shown and not acknowledged yet. A `poll` always says that the one before was read; a program has no answers.
+        """
+        if called == "poll" or not self._host():
+            return set()
+        now = time.monotonic()
+        return {key for key, written in self._done.items() if now - written.at < SAME_ANSWER_S}
 
     def _written(self, frame: Message, key: str, result: Message) -> None:
         """The client has this answer: its key counts as done; a task's key when its result was written."""
@@ -760,12 +780,13 @@ class Relay:
             self._waits[str(result.get("taskId"))] = key
         elif key:
             self._memory.take(result)
-            self._done.append(key)
+            self._done[key] = Written(tuple(ids_in(result)))
             if reads_all(frame, result):
                 self._pusher.caught_up()
         elif frame["method"] == "tasks/get" and result.get("status") == "completed":
             self._memory.take(result.get("result") or {})
-            self._done += filter(None, [self._waits.pop(str(result.get("taskId")), "")])
+            if key := self._waits.pop(str(result.get("taskId")), ""):
+                self._done[key] = Written(tuple(ids_in(result)))
 
     def _not_confirmed(self, frame: Message, reason: str) -> None:
         what = f"{frame['params'].get('name', frame['method'])} ({reason})"

@@ -156,7 +156,7 @@ class Pusher:
         A call has to count as open before it asks: what is taken after that waits for the call, so neither misses the other.
         """
         with self._guard:
-            flying = self._flights if self._proves else ()
+            flying = [push for push in self._flights if self._proves or push.rung == "result"]
             return [*(message for push in flying for message in push.ids), *self._untold]
 
     @property
@@ -291,12 +291,13 @@ class Pusher:
         self._grown.set()
 
     def confirm(self, rung: Rung) -> None:
-        """Whatever this rung brought, the model has: a call came after it. Where there is a transcript it knows better."""
+        """Whatever this rung brought, the model has: a call of a later answer came. A transcript, if there is one, knows better."""
         if self._proves:
             return
+        until = self._clock() - SAME_ANSWER_S
         with self._guard:
             for push in self._flights:
-                push.proved = push.proved or push.rung == rung
+                push.proved = push.proved or (push.rung == rung and push.at <= until)
             self._collect()
         self._tell()
 

@@ -9,6 +9,7 @@ from tests.claims.claim import Claim, Mutant
 SETUP: Final = "tests/setup/test_setup.py"
 SOCKET: Final = "tests/push/test_socket.py"
 TRANSCRIPT: Final = "tests/push/test_transcript.py"
+CUT_OFF: Final = "tests/push/test_cut_off.py"
 ONE_WAY: Final = "tests/push/test_one_way.py"
 FLIGHTS: Final = "tests/push/test_flights.py"
 HOOKS: Final = "tests/push/test_hooks.py"
@@ -147,6 +148,7 @@ CLAIMS: Final = [
         (
             f"{CLAUDE}::test_an_idle_session_loses_nothing_over_many_hub_crashes",
             f"{CLAUDE}::test_a_busy_session_loses_nothing_over_many_hub_crashes",
+            f"{CLAUDE}::test_a_session_that_only_prints_loses_nothing_over_many_hub_crashes",
         ),
     ),
     Claim(
@@ -155,6 +157,10 @@ CLAIMS: Final = [
         (
             f"{SOCKET}::test_what_only_went_into_the_socket_is_never_reported_as_seen",
             f"{CLAUDE}::test_a_push_is_seen_when_the_model_answered_and_never_before",
+            f"{RUNGS}::test_what_a_result_brought_is_not_seen_while_the_model_is_cut_off",
+            f"{CUT_OFF}::test_what_only_went_into_a_channel_is_never_reported_as_seen",
+            f"{CUT_OFF}::test_a_digest_on_a_result_is_seen_once_the_model_answers_and_not_by_calls_of_the_same_answer",
+            f"{CUT_OFF}::test_what_a_poll_showed_is_seen_once_the_model_answers_and_not_by_calls_of_the_same_answer",
             f"{TRANSCRIPT}::test_only_an_answer_after_the_text_proves_that_the_model_has_it",
             f"{TRANSCRIPT}::test_an_error_of_the_model_api_is_no_proof",
             f"{TRANSCRIPT}::test_later_blocks_of_an_answer_that_was_under_way_are_no_proof",

@@ -135,6 +135,36 @@ def test_the_result_of_any_of_our_tools_brings_what_waits(stage: Stage) -> None:
     once_each(stage.model.bodies, ids)
 
 
+@pytest.mark.parametrize("tool", ["send", "poll"])
+def test_what_a_result_brought_is_not_seen_while_the_model_is_cut_off(stage: Stage, tool: str) -> None:
+    """The first of two calls of one answer brings the text; the second is no proof that the model has it."""
+    ids: list[str] = []
+    again = SEND.replace("send", tool)
+
+    def work(body: Body) -> list[Block]:
+        text = json.dumps(body["messages"])
+        if "START-WORK" not in text or ids:
+            return [say("understood")]
+        ids.append(stage.send("CUT-OFF-WORD", "claude-proj"))
+        stage.model.cut_off = True  # from the next request on
+        first = {"room": "proj", "text": "still working", "key": uuid.uuid4().hex} if tool == "send" else {}
+        return [use(again, **first), use(SEND, room="proj", text="of the same answer", key=uuid.uuid4().hex)]
+
+    stage.model.script = work
+    stage.claude.start(
+        *stage.plugin(*(r for r in SWITCHES if r != "result")), "--allowedTools", SEND, again, "--", "hello"
+    )
+    eventually_sync(lambda: stage.via() == "result", within_s=90)
+    stage.claude.enter("START-WORK")
+    stage.arrives("CUT-OFF-WORD")
+    assert not threading.Event().wait(2)
+    assert stage.receipt(ids[0]) in ("queued", "delivered")
+    stage.model.cut_off = False
+    stage.claude.enter("GO-ON")
+    eventually_sync(lambda: stage.model.having("GO-ON"), within_s=30)
+    once_each(stage.model.bodies, ids)
+
+
 def test_a_session_that_only_prints_gets_messages_by_hooks_and_ends(stage: Stage) -> None:
     """Neither the monitor nor the waiting hook holds it open."""
     ids: list[str] = []

@@ -19,7 +19,9 @@ TASKS = "io.modelcontextprotocol/tasks"
 class Wire:
     """A relay process; `modern` speaks 2026-07-28, else the handshake is made first."""
 
-    def __init__(self, env: dict[str, str], project: Path, *arguments: str, modern: bool = True) -> None:
+    def __init__(
+        self, env: dict[str, str], project: Path, *arguments: str, modern: bool = True, client: str = "wire"
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mcp_bridge", "mcp", *arguments],
             stdin=subprocess.PIPE,
@@ -31,11 +33,11 @@ class Wire:
         self._frames: queue.Queue[dict[str, Any]] = queue.Queue()
         self._ids = itertools.count(1)
         self._modern = modern
+        self._client = {"name": client, "version": "1"}
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if not modern:
-            client = {"name": "wire", "version": "1"}
-            self.ask("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=client)
+            self.ask("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=self._client)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -51,7 +53,7 @@ class Wire:
         if self._modern:
             params["_meta"] = {
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
+                "io.modelcontextprotocol/clientInfo": self._client,
                 "io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}} if tasks else {},
             }
         assert self.process.stdin is not None
