@@ -14,7 +14,7 @@ from tests.extension.site import Reply, say
 from tests.extension.test_exact import NASTY
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.faults]  # not yet steady enough for every run
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 LOOK = """async (tab) => {
     const [{result}] = await chrome.scripting.executeScript({target: {tabId: tab}, func: async () => {

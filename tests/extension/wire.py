@@ -39,8 +39,12 @@ class Wire:
 async def wire_to(profile: Path) -> AsyncIterator[Wire]:
     """The socket of the Chromium that runs with this profile and `FLAG`."""
     place = profile / "DevToolsActivePort"
-    await eventually(place.exists, within_s=30, what="Chromium runs")
-    port, path = await eventually(lambda: place.read_text().splitlines(), what="Chromium says where")
+
+    def where() -> list[str]:
+        lines = place.read_text().splitlines() if place.exists() else []
+        return lines if len(lines) == 2 else []
+
+    port, path = await eventually(where, within_s=30, what="Chromium runs and says where")
     async with websockets.connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as socket:
         yield Wire(socket)
 
