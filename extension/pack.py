@@ -1,4 +1,4 @@
-"""Packs the extension for the store: the same bytes from the same files. `python extension/pack.py FOLDER`."""
+"""Packs the extension, for people and for the store: the same bytes from the same files. `python extension/pack.py FOLDER`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ PARTS = (
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: the package says nothing about when it was made
 
 
-def pack(folder: Path) -> Path:
-    """The zip's path. The store gives the extension its own key, so `key` is left out of the manifest there."""
+def pack(folder: Path, *, store: bool = False) -> Path:
+    """The zip's path. Unpacked and loaded it has the id that hubs know, from `key` in its manifest.
+
+    The store takes no `key`, because it gives an extension its own.
+    """
     manifest = json.loads((HERE / "manifest.json").read_text("utf-8"))
-    made = folder / f"multi-agent-bridge-{manifest['version']}.zip"
+    made = folder / f"multi-agent-bridge-{manifest['version']}{'-store' if store else ''}.zip"
     folder.mkdir(parents=True, exist_ok=True)
-    del manifest["key"]
+    if store:
+        del manifest["key"]
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sorted(p for part in PARTS for p in HERE.glob(part)):
             name = path.relative_to(HERE).as_posix()
@@ -39,4 +43,5 @@ def pack(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    print(pack(Path(sys.argv[1] if len(sys.argv) > 1 else "dist")))
+    to = Path(sys.argv[1] if len(sys.argv) > 1 else "dist")
+    print(pack(to), pack(to, store=True), sep="\n")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -121,11 +124,21 @@ class Rig(Desk):
 
     ui: Page
     context: BrowserContext = field(kw_only=True)
+    extension: Path = field(kw_only=True)
     pages: dict[str, Page] = field(default_factory=dict, kw_only=True)
 
     @property
     def worker(self) -> Worker:
         return self.context.service_workers[-1]
+
+    def raise_version(self) -> str:
+        """Make what the browser loads the next version of itself; its number."""
+        place = self.extension / "manifest.json"
+        manifest = json.loads(place.read_text("utf-8"))
+        first, last = manifest["version"].rsplit(".", 1)
+        manifest["version"] = f"{first}.{int(last) + 1}"
+        place.write_text(json.dumps(manifest), "utf-8")
+        return str(manifest["version"])
 
     async def tab(self, mode: str = "auto", path: str = "/new") -> str:
         """A new tab in the room; its agent's name."""
@@ -172,21 +185,33 @@ def chromium() -> str:
     return found
 
 
+def unpacked(folder: Path) -> Path:
+    """What `make extension` packs, as whoever gets the zip loads it."""
+    command = [sys.executable, str(EXTENSION / "pack.py"), str(folder)]
+    made = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split()
+    with zipfile.ZipFile(made[0]) as archive:
+        archive.extractall(folder / "extension")
+    return folder / "extension"
+
+
 @asynccontextmanager
-async def rig_in(folder: Path, extension: Path = EXTENSION) -> AsyncIterator[Rig]:
-    """Start everything, pair the browser, make the room."""
+async def rig_in(folder: Path) -> AsyncIterator[Rig]:
+    """Start everything, pair the browser, make the room. The extension is the packed one, unpacked where a test may update it."""
+    extension = unpacked(folder)
     async with hub_and_site(folder) as (world, site, profile), async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
             str(profile), headless=True, executable_path=chromium(), chromium_sandbox=False, args=flags(extension, site)
         )
         try:
             async with httpx2.AsyncClient(timeout=20) as http:
-                yield await _connected(world, site, context, http, profile)
+                rig = Rig(world, site, await _own_page(context), http, profile, context=context, extension=extension)
+                await enter(rig)
+                yield rig
         finally:
             await context.close()
 
 
-async def _connected(world: World, site: Site, context: BrowserContext, http: httpx2.AsyncClient, profile: Path) -> Rig:
+async def _own_page(context: BrowserContext) -> Page:
     ui = context.pages[0] if context.pages else await context.new_page()
 
     async def opened() -> bool:
@@ -197,9 +222,7 @@ async def _connected(world: World, site: Site, context: BrowserContext, http: ht
         return True
 
     await eventually(opened, within_s=30, what="the extension is loaded")
-    rig = Rig(world, site, ui, http, profile, context=context)
-    await enter(rig)
-    return rig
+    return ui
 
 
 async def enter(desk: Desk) -> None:

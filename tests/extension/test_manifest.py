@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -82,14 +81,24 @@ def test_the_name_and_description_fit_the_store() -> None:
 
 
 def test_packing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    digests = set()
-    for folder in ("a", "b"):
-        command = [sys.executable, str(EXTENSION / "pack.py"), str(tmp_path / folder)]
-        made = Path(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip())
-        digests.add(hashlib.sha256(made.read_bytes()).hexdigest())
-    assert len(digests) == 1
-    with zipfile.ZipFile(made) as archive:
-        names = set(archive.namelist())
-        assert "key" not in json.loads(archive.read("manifest.json"))
+    once, again = packed(tmp_path / "a"), packed(tmp_path / "b")
+    assert [path.read_bytes() for path in once] == [path.read_bytes() for path in again]
+
+
+def test_the_package_keeps_the_id_that_hubs_know_and_only_the_stores_leaves_it_out(tmp_path: Path) -> None:
+    """Another id would be another origin: the hub would refuse it, and its page would not find it."""
+    people, store = packed(tmp_path)
     files = {p.relative_to(EXTENSION).as_posix() for p in EXTENSION.rglob("*") if p.is_file()}
-    assert files - names == {"pack.py", "tsconfig.json"}
+    for made, manifest in (
+        (people, MANIFEST),
+        (store, {name: value for name, value in MANIFEST.items() if name != "key"}),
+    ):
+        with zipfile.ZipFile(made) as archive:
+            assert files - set(archive.namelist()) == {"pack.py", "tsconfig.json"}
+            assert json.loads(archive.read("manifest.json")) == manifest
+
+
+def packed(folder: Path) -> list[Path]:
+    command = [sys.executable, str(EXTENSION / "pack.py"), str(folder)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return [Path(line) for line in said.splitlines()]

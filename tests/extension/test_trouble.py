@@ -329,14 +329,15 @@ async def update(rig: Rig) -> None:
     The reload ends every process that shows a page of the extension, one just opened included: such a page has crashed
     for good, and another is opened in its place.
     """
-    old = rig.worker
+    version, old = rig.raise_version(), rig.worker
     with contextlib.suppress(Error):  # it may be gone before it has answered
         await old.evaluate("() => { setTimeout(() => chrome.runtime.reload(), 20) }")
 
     async def back() -> bool:
         try:
             await rig.ui.goto(f"chrome-extension://{ID}/ui/pair.html")
-            return any(tab["online"] for tab in (await rig.view())["tabs"])
+            view = await rig.view()  # for a moment it may still be the old one that answers
+            return view["version"] == version and any(tab["online"] for tab in view["tabs"])
         except (Error, RuntimeError):
             with contextlib.suppress(Error):
                 await rig.ui.close()

@@ -19,6 +19,7 @@ from tests.support.hubs import TestHub
 
 pytestmark = pytest.mark.anyio
 MANIFEST = Path(__file__).parents[3] / "extension" / "manifest.json"
+PAIRING_PAGE = Path(__file__).parents[3] / "hub" / "dashboard" / "static" / "browser.js"
 
 
 async def test_a_paired_browser_enters_its_tabs_as_agents_of_the_person(surface_hub: TestHub) -> None:
@@ -75,6 +76,7 @@ def test_the_origin_the_hub_lets_in_is_the_extensions_own() -> None:
     key = base64.b64decode(json.loads(MANIFEST.read_text("utf-8"))["key"])
     letters = "".join(chr(ord("a") + int(digit, 16)) for digit in hashlib.sha256(key).hexdigest()[:32])
     assert f"chrome-extension://{letters}" == EXTENSION
+    assert f'EXTENSION = "{letters}"' in PAIRING_PAGE.read_text("utf-8"), "the hub's page would not find it"
 
 
 async def test_the_hub_lets_in_the_extensions_origin_with_a_token_and_no_other_extension(hub: TestHub) -> None:
