@@ -18,7 +18,7 @@ export class Unknown extends Error {}
 
 /**
  * @typedef {{url: string, token: string, rooms: boolean, cursor: string,
- *   onOpen: () => void, onEvents: (events: any[], cursor: string) => void, onTick: () => void,
+ *   onOpen: () => void, onEvents: (events: any[], cursor: string) => void, onSignal?: (signal: any) => void, onTick: () => void,
  *   onState: (state: "open" | "closed") => void, onRefused: () => void}} LinkParts
  */
 
@@ -122,6 +122,7 @@ export class Link {
       this.cursor = frame.cursor;
       this.parts.onEvents(frame.events, frame.cursor);
     }
+    if (frame.signal) this.parts.onSignal?.(frame.signal);
     const call = this.calls.get(frame.re);
     if (!call) return;
     this.calls.delete(frame.re);
@@ -158,6 +159,12 @@ export class Link {
       }
       await (this.open ? new Promise((go) => setTimeout(go, 500)) : this.whenOpen());
     }
+  }
+
+  /** Whether the connection is there, at the latest after `ms`. @param {number} ms */
+  async openWithin(ms) {
+    await Promise.race([this.whenOpen(), new Promise((go) => setTimeout(go, ms))]);
+    return this.open;
   }
 
   /** @returns {Promise<void>} */

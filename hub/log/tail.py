@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from hub.storage.interface import Growth
+from hub.storage.interface import Growth, Tx
 
 T = TypeVar("T")
 log = logging.getLogger("hub")
@@ -88,6 +88,11 @@ class Ring:
             if time.perf_counter() >= until:
                 return not self._left
         return True
+
+
+def signal(tx: Tx, log: int, frame: bytes) -> None:
+    """After COMMIT: show `frame` to who streams `log` from this hub then. See `Tails.signal`."""
+    tx.grew(SIGNALS + log, 0, frame)
 
 
 class Page:
@@ -177,6 +182,10 @@ class Tails:
         self.stamp += 1
         woken: list[asyncio.Future[bool]] = []
         for grown in growth:
+            if grown.log >= SIGNALS:
+                for _, frame in grown.frames:
+                    self.signal(grown.log - SIGNALS, frame)
+                continue
             self._grown[grown.log] = self.stamp
             if grown.rewritten:
                 self.rewritten.add(grown.log)

@@ -41,6 +41,21 @@ class Job(Result):
         return self.fresh
 
 
+class ProgressSignal(Model):
+    """How a job stands, for whoever follows the room at the hub that its worker talks to. Not in the log.
+
+    `text` is the answer so far from character `offset` on: its end, so that losing a signal costs nothing.
+    """
+
+    type: Literal["job.progress"] = "job.progress"
+    room: str
+    job: str
+    agent: str
+    pending: str
+    offset: int
+    text: str
+
+
 class Leased(Model):
     """A job handed to you, with the question and the token that every later step needs."""
 

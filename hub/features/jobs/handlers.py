@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from hub.core.call import Call
 from hub.core.names import make_id
@@ -25,6 +25,7 @@ from hub.features.jobs.contract import (
     Job,
     JobState,
     Leased,
+    ProgressSignal,
     ReleaseJob,
     ReportProgress,
     SubmitJob,
@@ -36,8 +37,10 @@ from hub.kernel.messages.project import GONE, find_view_row, load_message, messa
 from hub.kernel.rooms.project import Entered, enter, enter_to_write
 from hub.log.handler import handles
 from hub.log.log import agent_name, load_stream
+from hub.log.tail import signal
 from hub.storage.interface import Row, Tx
 
+SIGNAL_CHARS: Final = 4000  # of a long answer its end, so that a signal a second stays small
 Held = SubmitJob | ExtendJob | ReleaseJob | ReportProgress | FinishJob
 
 
@@ -157,7 +160,19 @@ def report_progress(tx: Tx, call: Call, request: ReportProgress) -> Job:
         agent=found.agent,
     )
     tx.wake(-found.agent)  # whoever waits in jobs.get; the worker's own readers look once and find nothing
+    signal(tx, found.entered.log, _progress(call, request).model_dump_json().encode())
     return _update(tx, call, found, expires_at=call.now_ms + request.lease_s * 1000)
+
+
+def _progress(call: Call, request: ReportProgress) -> ProgressSignal:
+    return ProgressSignal(
+        room=request.room,
+        job=request.job,
+        agent=call.principal.name,
+        pending=request.pending,
+        offset=max(0, len(request.partial) - SIGNAL_CHARS),
+        text=request.partial[-SIGNAL_CHARS:],
+    )
 
 
 @handles(RELEASE)

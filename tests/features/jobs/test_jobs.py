@@ -15,14 +15,16 @@ from hub.features.jobs.contract import (
     FinishJob,
     GetJob,
     Leased,
+    ProgressSignal,
     ReleaseJob,
     ReportProgress,
     SubmitJob,
 )
 from hub.features.messages.contract import GetAnswers, ListMessages, PostMessage, RedactMessage
-from hub.kernel.rooms.contract import CreateRoom, JoinRoom, LeaveRoom
+from hub.kernel.rooms.contract import CreateRoom, GetRoom, JoinRoom, LeaveRoom
 from hub.log.log import find_stream
 from hub.log.rebuild import dump, rebuild
+from hub.server.subscription import Subscription
 from hub.server.timers import Clockwork
 from hub.storage.interface import Tx
 from tests.support.hubs import TestHub
@@ -230,6 +232,56 @@ async def test_whoever_asked_sees_what_the_job_waits_for_and_the_answer_growing(
     done = await waiting
     assert (done.state, done.pending, done.partial) == ("answered", "", "")
     assert len((await ada.call(ListMessages(room="build"))).items) == 2
+
+
+async def test_members_who_follow_the_room_see_the_answer_grow_and_the_log_does_not(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada)
+    following = await follow(surface_hub, "ada")
+    leased = await must_claim(tab)
+    head = (await ada.call(GetRoom(room="build"))).head
+    held = {"room": "build", "job": question, "lease_token": leased.lease_token}
+    for progress in ({"pending": "waiting for a person"}, {"partial": "beca"}, {"partial": "é" * 5000}):
+        await tab.call(ReportProgress.model_validate({**held, **progress}))
+    heard = [ProgressSignal.model_validate_json(signal) for signal in (await following.next()).signals]
+    about = {"room": "build", "job": question, "agent": "browser-1"}
+    assert [signal.model_dump(exclude={"type"}) for signal in heard] == [
+        {**about, "pending": "waiting for a person", "offset": 0, "text": ""},
+        {**about, "pending": "", "offset": 0, "text": "beca"},
+        {**about, "pending": "", "offset": 1000, "text": "é" * 4000},
+    ]
+    assert (await ada.call(GetRoom(room="build"))).head == head
+
+
+async def test_who_is_not_in_the_room_gets_no_signal_of_its_jobs(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    eve = await surface_hub.agent("eve", "code")
+    await eve.call(CreateRoom(room="other", open_to="owner"))
+    following = await follow(surface_hub, "eve", "other")
+    await ask(ada)
+    leased = await must_claim(tab)
+    held = {"room": "build", "job": leased.job, "lease_token": leased.lease_token}
+    await tab.call(ReportProgress.model_validate({**held, "partial": "for the room only"}))
+    await eve.call(PostMessage(room="other", text="a word"))
+    batch = await following.next()
+    assert (len(batch.pages), batch.signals) == (1, [])
+
+
+async def test_progress_that_is_refused_is_not_signalled(surface_hub: TestHub) -> None:
+    ada, tab = await two(surface_hub)
+    question = await ask(ada)
+    await must_claim(tab)
+    following = await follow(surface_hub, "ada")
+    wrong = ReportProgress(room="build", job=question, lease_token="l" * 33, partial="not mine")
+    assert await refused(tab, wrong) == "stale-lease"
+    await ada.call(PostMessage(room="build", text="a word"))
+    assert (await following.next()).signals == []
+
+
+async def follow(hub: TestHub, name: str, room: str = "build") -> Subscription:
+    following = Subscription(hub.app.dispatch, await hub.app.authenticator.authenticate(hub.tokens[name]))
+    await following.follow([room], {})
+    return following
 
 
 async def test_progress_under_a_stale_lease_is_refused(surface_hub: TestHub) -> None:
