@@ -9,6 +9,14 @@ import { hubUrl } from "./wire.js";
 /** @typedef {import("./types.js").Tab} Tab */
 
 const KEPT_EVENTS = 200;
+const WORD_MS = 5000;
+
+/** What the button in the toolbar shows. @param {string} text @param {string} color @param {string} words */
+async function badge(text, color, words) {
+  await chrome.action.setBadgeText({ text });
+  await chrome.action.setBadgeBackgroundColor({ color });
+  await chrome.action.setTitle({ title: `Multi-Agent Bridge: ${words}` });
+}
 
 export class Bridge {
   constructor() {
@@ -25,6 +33,8 @@ export class Bridge {
     this.views = new Set();
     this.notice = 0;
     this.shown = "";
+    /** @type {{good: boolean, words: string} | null} */
+    this.word = null;
   }
 
   /** Bring everything up that ought to be up; safe to call at any time. */
@@ -49,6 +59,7 @@ export class Bridge {
       onState: (state) => { this.hubState = state === "open" ? "open" : "away"; this.changed(); },
       onTick: () => {},
       onEvents: (events) => this.personEvents(events),
+      onSignal: (signal) => this.tell({ type: "signal", signal }, [...this.panels]),
       onRefused: () => { this.hubState = "refused"; this.changed(); },
     });
   }
@@ -220,11 +231,20 @@ export class Bridge {
     if (shown !== this.shown) this.tell({ type: "view", view }, [...this.panels, ...this.views]);
     this.shown = shown;
     const waiting = view.tabs.filter((tab) => tab.job?.pending.startsWith("waiting for a person")).length;
+    if (this.word) {
+      await badge(this.word.good ? "✓" : "!", this.word.good ? "#15803d" : "#b42318", this.word.words);
+      return;
+    }
     const text = waiting ? String(waiting) : this.unread ? (this.unread > 99 ? "99+" : String(this.unread)) : "";
-    await chrome.action.setBadgeText({ text });
-    await chrome.action.setBadgeBackgroundColor({ color: waiting ? "#b45309" : "#1d4ed8" });
     const words = waiting ? `${waiting} waiting for you` : this.unread ? `${this.unread} new messages` : view.hub;
-    await chrome.action.setTitle({ title: `Multi-Agent Bridge: ${words}` });
+    await badge(text, waiting ? "#b45309" : "#1d4ed8", words);
+  }
+
+  /** Say on the button what became of something that has no page of its own. @param {boolean} good @param {string} words */
+  async say(good, words) {
+    const word = this.word = { good, words };
+    await this.show();
+    setTimeout(() => { if (this.word === word) { this.word = null; this.changed(); } }, WORD_MS);
   }
 
   /** Everything the popup and the panel show, without secrets. */

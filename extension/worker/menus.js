@@ -6,6 +6,7 @@ import { load } from "./store.js";
 /** @typedef {import("./bridge.js").Bridge} Bridge */
 
 const MOST_CHARS = 60_000;
+const OPEN_MS = 5000; // the click may have woken the worker just now
 
 export async function menus() {
   await chrome.contextMenus.removeAll();
@@ -29,15 +30,35 @@ export function quotation(text, title, url) {
 /** @param {Bridge} bridge @param {chrome.contextMenus.OnClickData} info @param {chrome.tabs.Tab} [tab] */
 export async function shared(bridge, info, tab) {
   if (!(await load()).paired) { await chrome.runtime.openOptionsPage(); return; }
-  await bridge.wake();
-  const room = (await chrome.storage.session.get("room")).room ?? (await bridge.rooms())[0];
-  if (!room || !bridge.person) return;
-  let text = info.selectionText ?? "";
-  if (info.menuItemId === "page" && tab?.id !== undefined) {
-    const [got] = await chrome.scripting.executeScript({ target: { tabId: tab.id }, func: pageText }).catch(() => []);
-    text = got?.result ?? "";
+  try {
+    await bridge.say(true, `Sent to the room "${await send(bridge, info, tab)}"`);
+  } catch (error) {
+    await bridge.say(false, error instanceof Error ? error.message : String(error));
   }
-  if (!text.trim()) return;
-  const key = crypto.randomUUID();
-  await bridge.person.insist("messages.post", { room, text: quotation(text, tab?.title ?? "a page", tab?.url ?? "") }, key);
+}
+
+/** Post it; the room's name. Throws with a sentence for the person. @param {Bridge} bridge @param {chrome.contextMenus.OnClickData} info @param {chrome.tabs.Tab} [tab] */
+async function send(bridge, info, tab) {
+  const text = info.menuItemId === "page" ? await textOf(tab) : info.selectionText ?? "";
+  if (!text.trim()) throw new Error("There is no text to send here.");
+  await bridge.wake();
+  const open = await bridge.person?.openWithin(OPEN_MS);
+  if (!bridge.person || !open) throw new Error("Not sent: the hub does not answer. Start it with: mcp-bridge up");
+  const rooms = await bridge.rooms();
+  const kept = (await chrome.storage.session.get("room")).room;
+  const room = rooms.includes(kept) ? kept : rooms[0];
+  if (!room) throw new Error("Not sent: you are in no room yet. Make one: mcp-bridge rooms join lobby --create");
+  const said = { room, text: quotation(text, tab?.title ?? "a page", tab?.url ?? "") };
+  await bridge.person.insist("messages.post", said, crypto.randomUUID());
+  return room;
+}
+
+/** What stands on a page. @param {chrome.tabs.Tab} [tab] */
+async function textOf(tab) {
+  try {
+    const [got] = await chrome.scripting.executeScript({ target: { tabId: tab?.id ?? -1 }, func: pageText });
+    return got?.result ?? "";
+  } catch {
+    throw new Error("The browser lets no extension read this page.");
+  }
 }

@@ -16,6 +16,7 @@ ASSIST: Final = f"{TRIP}::test_assist_puts_the_prompt_in_and_never_presses_send"
 MANGLED: Final = f"{TROUBLE}::test_a_box_that_changes_the_prompt_gets_it_never_sent"
 LATER: Final = f"{JOBS}::test_a_later_attempt_knows_that_the_prompt_was_submitted"
 SEEN: Final = f"{JOBS}::test_whoever_asked_sees_what_the_job_waits_for_and_the_answer_growing"
+FOLLOWED: Final = f"{JOBS}::test_members_who_follow_the_room_see_the_answer_grow_and_the_log_does_not"
 BROWSERS: Final = "tests/features/browsers/test_browsers.py"
 ORIGIN: Final = f"{BROWSERS}::test_the_origin_the_hub_lets_in_is_the_extensions_own"
 
@@ -115,6 +116,22 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "X-package",
+        "The packed extension works as it is, with the id that hubs let in.",
+        (
+            "tests/extension/test_manifest.py::test_the_package_keeps_the_id_that_hubs_know_and_only_the_stores_leaves_it_out",
+            f"{TRIP}::test_a_question_to_any_browser_comes_back_as_one_answer",
+        ),
+    ),
+    Claim(
+        "X-menu",
+        "A selection or a page goes to the room from the context menu, and the button says so, or why not.",
+        (
+            f"{PAGES}::test_a_selection_and_a_page_go_to_the_room_from_the_context_menu",
+            f"{PAGES}::test_what_could_not_be_sent_from_the_context_menu_is_said_on_the_button",
+        ),
+    ),
+    Claim(
         "X-submitted",
         "A prompt that may have been sent is never sent again: its answer is looked for, or its outcome is unknown.",
         (LATER, f"{TROUBLE}::test_a_reload_in_mid_answer_never_sends_again_and_never_claims_to_be_complete"),
@@ -140,7 +157,12 @@ CLAIMS: Final = [
     Claim(
         "X-pending",
         "Who asked sees what a question waits for, and the answer as it grows.",
-        (SEEN, f"{TROUBLE}::test_who_asked_sees_the_answer_grow"),
+        (
+            SEEN,
+            FOLLOWED,
+            f"{TROUBLE}::test_who_asked_sees_the_answer_grow",
+            f"{PAGES}::test_the_side_panel_shows_an_answer_grow_until_it_is_there",
+        ),
         Mutant("hub/features/jobs/handlers.py", "pending=request.pending or None", "pending=None", SEEN),
     ),
     Claim(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from playwright.async_api import Page, expect
 
 from tests.extension.conftest import ID, Rig
 from tests.extension.test_round_trip import pending
+from tests.extension.test_trouble import asked, held
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -77,6 +79,34 @@ async def test_the_side_panel_shows_the_room_live_and_writes_as_the_person(rig: 
     assert texts.count("a word from me") == 1
 
 
+async def test_the_side_panel_shows_an_answer_grow_until_it_is_there(rig: Rig) -> None:
+    panel = await open_page(rig, "panel.html")
+    await expect(panel.locator("#room")).to_have_value("build", timeout=15_000)
+    name = await rig.tab()
+    go = await held(rig, "A half")
+    question = await asked(rig, name)
+    growing = panel.locator("#writing li")
+    await expect(growing).to_have_text(f"{name} is writingA half to q")
+    go.set()
+    await rig.answer(question)
+    await expect(panel.locator("#messages li").last).to_contain_text("and the rest.")
+    await expect(growing).to_have_count(0)
+
+
+async def test_the_side_panel_takes_back_and_corrects_what_its_writers_do(rig: Rig) -> None:
+    panel = await open_page(rig, "panel.html")
+    await expect(panel.locator("#room")).to_have_value("build", timeout=15_000)
+    posted = (await rig.http.post("/v1/rooms/build/messages", json={"text": "the password is tulip"})).json()["id"]
+    newest = panel.locator("#messages li").last
+    await expect(newest).to_contain_text("tulip")
+    place = f"/v1/rooms/build/messages/{posted}"
+    assert (await rig.http.patch(place, json={"text": "the word is rose"})).status_code == 200
+    await expect(newest).to_contain_text("the word is rose")
+    assert (await rig.http.request("DELETE", place)).status_code == 200
+    await expect(newest).to_contain_text("(redacted)")
+    await expect(panel.locator("#messages")).not_to_contain_text("rose")
+
+
 async def test_options_say_what_is_wrong_with_what_was_typed(rig: Rig) -> None:
     options = await open_page(rig, "options.html")
     await options.get_by_label("Address of the hub").fill(rig.world.url)
@@ -113,17 +143,43 @@ async def test_the_hubs_page_pairs_with_one_click_and_another_page_only_by_a_per
     assert (await rig.view())["url"] == rig.world.url
 
 
+CLICK = """async ([info, url]) => {
+    const [tab] = await chrome.tabs.query({url});
+    chrome.contextMenus.onClicked.dispatch(info, tab);
+}"""
+
+
 async def test_a_selection_and_a_page_go_to_the_room_from_the_context_menu(rig: Rig) -> None:
     page = await rig.context.new_page()
     await page.goto(f"{rig.world.url}/livez")
-    sent = """async ([info]) => {
-        const [tab] = await chrome.tabs.query({url: 'http://127.0.0.1/*'});
-        chrome.contextMenus.onClicked.dispatch(info, tab);
-    }"""
-    await rig.worker.evaluate(sent, [{"menuItemId": "selection", "selectionText": "two\nlines"}])
+    here = "http://127.0.0.1/*"
+    await rig.worker.evaluate(CLICK, [{"menuItemId": "selection", "selectionText": "two\nlines"}, here])
     await eventually(lambda: said(rig, "> two\n> lines"), what="the selection is in the room")
-    await rig.worker.evaluate(sent, [{"menuItemId": "page"}])
+    await eventually(lambda: button(rig, "✓", 'Sent to the room "build"'), what="the person sees that it was sent")
+    await rig.worker.evaluate(CLICK, [{"menuItemId": "page"}, here])
     await eventually(lambda: said(rig, '> {"status":"alive"}'), what="the page's text is in the room")
+
+
+async def test_what_could_not_be_sent_from_the_context_menu_is_said_on_the_button(rig: Rig) -> None:
+    page = await rig.context.new_page()
+    await page.goto("chrome://version")
+    await rig.worker.evaluate(CLICK, [{"menuItemId": "page"}, "chrome://version/*"])
+    await eventually(lambda: button(rig, "!", "The browser lets no extension read this page."))
+    await asyncio.to_thread(rig.world.end)
+    try:
+        await rig.worker.evaluate(CLICK, [{"menuItemId": "selection", "selectionText": "lost?"}, "chrome://version/*"])
+        words = "Not sent: the hub does not answer. Start it with: mcp-bridge up"
+        await eventually(lambda: button(rig, "!", words), within_s=20)
+    finally:
+        await asyncio.to_thread(rig.world.start)
+
+
+async def button(rig: Rig, text: str, words: str) -> bool:
+    """What the button in the toolbar shows."""
+    shown = await rig.ui.evaluate(
+        "async () => [await chrome.action.getBadgeText({}), await chrome.action.getTitle({})]"
+    )
+    return bool(shown == [text, f"Multi-Agent Bridge: {words}"])
 
 
 async def said(rig: Rig, text: str) -> bool:
