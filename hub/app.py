@@ -104,7 +104,7 @@ class HubApp:
         self.dispatch.provide(index)
         self.dispatch.provide(self._blobs())
         await self.store.open(features.migrations())
-        self.dispatch.service(BlobStore).prepare(alone=not self.store.locking)
+        self.dispatch.service(BlobStore).prepare()
         await self.store.write(self._first_start)
         await check_home(self.store, self.dispatch.service(BlobStore))
         await self._restore()

@@ -39,7 +39,7 @@ class BytesMissing(NotFound):
 
 
 class FilesElsewhere(Unavailable):
-    """This hub and the others on its database do not look into the same directory."""
+    """The directory is not this database's, or not the one of the other hubs on it."""
 
     code, title = "files-elsewhere", "This hub does not reach the files"
 
@@ -61,12 +61,14 @@ class BlobStore:
         self.elsewhere = ""  # why this directory is not to be used
         self._received: set[str] | None = set()  # places of this process, until it has looked for older ones
 
-    def prepare(self, *, alone: bool) -> None:
-        """Make the directories. `alone` says that no other hub uses them: what is unfinished is of a dead one."""
-        incoming = self.directory / "incoming"
-        for part in (self.directory, incoming):
+    def prepare(self) -> None:
+        """Make the directories."""
+        for part in (self.directory, self.directory / "incoming"):
             part.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in incoming.iterdir() if alone else ():
+
+    def drop_unfinished(self) -> None:
+        """Where no other hub uses the directory: what is being received there is of a dead one. Blocks."""
+        for left in (self.directory / "incoming").iterdir():
             left.unlink(missing_ok=True)
 
     def mark(self, new: str) -> str:
@@ -81,7 +83,7 @@ class BlobStore:
             with suppress(FileExistsError), (self.directory / MARK).open("x") as file:
                 file.write(new)
         finally:
-            made.unlink()
+            made.unlink(missing_ok=True)  # another hub may be clearing up
         return (self.directory / MARK).read_text().strip()
 
     def must_be_here(self) -> None:

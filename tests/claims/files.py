@@ -30,6 +30,8 @@ TWO_HUBS: Final = (
 RUNS: Final = f"{BYTES}::test_no_file_is_served_as_something_a_browser_runs"
 RACE: Final = f"{FILES}::test_collecting_never_takes_bytes_that_are_being_shared"
 
+HOME: Final = "tests/features/files/test_home.py::test_two_databases_in_one_directory_do_not_collect_each_others_files"
+
 CLAIMS: Final = [
     Claim(
         "P15",
@@ -122,6 +124,12 @@ CLAIMS: Final = [
             "tests/faults/test_upload_kills.py::test_a_kill_at_some_durable_calls_leaves_every_file_whole",
             "tests/faults/test_upload_kills.py::test_a_kill_at_every_durable_call_leaves_every_file_whole",
         ),
+    ),
+    Claim(
+        "P15-home",
+        "Two databases given one directory of files do not collect each other's: the second refuses files and says what to set.",
+        (HOME, "tests/features/files/test_home.py::test_one_hub_may_start_again_and_move_to_an_empty_directory"),
+        Mutant("hub/kernel/files/home.py", 'found.startswith(f"{own}-")', "True", HOME),
     ),
     Claim(
         "P15-memory",

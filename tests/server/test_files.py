@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from hub.settings import Settings
+from hub.storage.blobs import MARK
 from mcp_bridge.serve import Served, serving
 from tests.support.waiting import eventually
 
@@ -47,7 +48,8 @@ async def http(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def on_disk(served: Served) -> list[Path]:
-    return sorted(path for path in (served.hub.settings.home / "blobs").rglob("*") if path.is_file())
+    found = (served.hub.settings.home / "blobs").rglob("*")
+    return sorted(path for path in found if path.is_file() and path.name != MARK)
 
 
 async def shared(http: httpx2.AsyncClient) -> list[str]:

@@ -46,6 +46,8 @@ async def sweep_left_over(store: Store, blobs: BlobStore) -> int:
 
 
 async def _remove_unnamed(store: Store, blobs: BlobStore, places: Sequence[str]) -> int:
+    if blobs.elsewhere:  # another database names them
+        return 0
     removed = 0
     waiting = iter(places)
     while some := list(islice(waiting, _STEP)):
