@@ -148,5 +148,9 @@ async function refresh() {
 el("options").onclick = el("options-first").onclick = () => chrome.runtime.openOptionsPage();
 el("panel").onclick = () => { if (active?.windowId !== undefined) void chrome.sidePanel.open({ windowId: active.windowId }); };
 const port = chrome.runtime.connect({ name: "view" });
-port.onMessage.addListener(({ view }) => { if (!document.getElementById("yes") && document.activeElement?.id !== "room") show(view); });
+port.onMessage.addListener(({ view }) => {
+  if (document.getElementById("yes") || document.activeElement?.id === "room") return;
+  if (view.hub === "connected" && !rooms) void attempt(refresh, el("problem")); // the hub was away when this was opened
+  else show(view);
+});
 await attempt(refresh, el("problem"));

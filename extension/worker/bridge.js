@@ -10,6 +10,7 @@ import { hubUrl } from "./wire.js";
 
 const KEPT_EVENTS = 200;
 const WORD_MS = 5000;
+const PERSON_MS = 20_000;
 
 /** What the button in the toolbar shows. @param {string} text @param {string} color @param {string} words */
 async function badge(text, color, words) {
@@ -55,13 +56,19 @@ export class Bridge {
   startPerson(paired) {
     this.person = new Link({
       url: paired.url, token: paired.token, rooms: true, cursor: "",
-      onOpen: () => { this.hubState = "open"; this.changed(); },
+      onOpen: () => { this.hubState = "open"; this.changed(); this.hubIsBack(); },
       onState: (state) => { this.hubState = state === "open" ? "open" : "away"; this.changed(); },
       onTick: () => {},
       onEvents: (events) => this.personEvents(events),
       onSignal: (signal) => this.tell({ type: "signal", signal }, [...this.panels]),
       onRefused: () => { this.hubState = "refused"; this.changed(); },
     });
+  }
+
+  /** One connection is there again: the others need not wait for their turn. */
+  hubIsBack() {
+    this.person?.hurry();
+    for (const agent of this.agents.values()) agent.link?.hurry();
   }
 
   /** @param {any[]} events */
@@ -112,6 +119,7 @@ export class Bridge {
     if (known) return known;
     const made = new TabAgent(id, tab.slot, {
       changed: () => this.changed(),
+      hubIsBack: () => this.hubIsBack(),
       selectors: () => this.selectors(),
       context: (room) => this.context(room),
       personRooms: () => this.rooms(),
@@ -193,6 +201,7 @@ export class Bridge {
     const { options } = await load();
     const parts = [];
     if (options.pinned.trim()) parts.push(options.pinned.trim());
+    await this.person?.openWithin(PERSON_MS); // after a restart of the hub the tab's own connection may be back first
     try {
       const { settings } = await this.person?.call("rooms.get", { room });
       const page = await this.person?.call("messages.list", { room, limit: 10 });

@@ -57,6 +57,11 @@ export class Link {
     if (!this.socket && Date.now() >= this.retryAt) this.connect();
   }
 
+  /** Another connection found the hub back: no need to wait any longer. */
+  hurry() {
+    if (!this.socket && this.tries) this.connect();
+  }
+
   connect() {
     if (this.stopped || this.socket) return;
     const socket = new WebSocket(socketUrl(this.parts.url), protocols(this.parts.token));

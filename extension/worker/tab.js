@@ -39,7 +39,7 @@ const noNet = () => ({ startedAt: 0, endedAt: 0, status: 0, error: "" });
 export class TabAgent {
   /**
    * @param {number} id the tab's @param {number} slot
-   * @param {{changed: () => void, selectors: () => Promise<any>, context: (room: string) => Promise<string>,
+   * @param {{changed: () => void, hubIsBack: () => void, selectors: () => Promise<any>, context: (room: string) => Promise<string>,
    *   personRooms: () => Promise<string[]>, left: (agent: TabAgent) => void}} around
    */
   constructor(id, slot, around) {
@@ -132,6 +132,7 @@ export class TabAgent {
   }
 
   async opened() {
+    this.around.hubIsBack();
     await this.join();
     await this.keep();
     if (this.health) void this.link?.call("browsers.report", this.health).catch(() => {});
