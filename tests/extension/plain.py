@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,10 +46,12 @@ class PlainPage:
 
 
 @asynccontextmanager
-async def _running(profile: Path, more: list[str]) -> AsyncIterator[Wire]:
-    command = [chromium(), "--headless=new", "--no-sandbox", f"--user-data-dir={profile}"]
+async def _running(profile: Path, more: list[str], screen: str) -> AsyncIterator[Wire]:
+    command = [chromium(), "--no-sandbox", f"--user-data-dir={profile}", *more, "about:blank"]
+    command[1:1] = ["--ozone-platform=x11", "--window-position=0,0"] if screen else ["--headless=new"]
+    env = os.environ | ({"DISPLAY": screen, "XAUTHORITY": os.devnull} if screen else {})
     with (profile / "chromium.log").open("wb") as log:
-        process = subprocess.Popen([*command, *more, "about:blank"], stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
         async with wire_to(profile) as wire:
             yield wire
@@ -66,11 +69,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @asynccontextmanager
-async def plain_desk(folder: Path, *more: str) -> AsyncIterator[Desk]:
-    """Hub, site and browser, paired; `more` are Chromium's flags."""
+async def plain_desk(folder: Path, *, screen: str = "") -> AsyncIterator[Desk]:
+    """Hub, site and browser, paired; without a `screen` (an X display) nobody sees the browser."""
     async with (
         hub_and_site(folder) as (world, site, profile),
-        _running(profile, [*flags(EXTENSION, site), *more]) as wire,
+        _running(profile, flags(EXTENSION, site), screen) as wire,
     ):
         ui = await _extension_page(wire)
         async with httpx2.AsyncClient(timeout=20) as http:
