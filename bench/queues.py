@@ -60,10 +60,14 @@ class Socket:
         return answer["ok"]
 
     async def _frame(self) -> bytes:
-        _, size = await self._reader.readexactly(2)
-        if size >= 126:
-            size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8), "big")
-        return await self._reader.readexactly(size)
+        """The next text; pings that come on a slow machine are passed over."""
+        while True:
+            kind, size = await self._reader.readexactly(2)
+            if size >= 126:
+                size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8), "big")
+            data = await self._reader.readexactly(size)
+            if kind & 0xF == 1:
+                return data
 
     def close(self) -> None:
         self._writer.close()

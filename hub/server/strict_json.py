@@ -10,6 +10,7 @@ import orjson
 from hub.core.errors import Malformed
 
 MAX_DEPTH: Final = 64
+_NESTS: Final = (dict, list)  # a tuple: `dict | list` is made anew each time it is asked
 
 
 def parse(raw: bytes) -> Any:
@@ -44,9 +45,9 @@ def _measure(value: Any) -> tuple[int, int]:
         item, depth = stack.pop()
         if isinstance(item, dict):
             keys += len(item)
-            stack += [(child, depth + 1) for child in item.values() if isinstance(child, dict | list)]
+            stack += [(child, depth + 1) for child in item.values() if isinstance(child, _NESTS)]
         elif isinstance(item, list):
-            stack += [(child, depth + 1) for child in item if isinstance(child, dict | list)]
+            stack += [(child, depth + 1) for child in item if isinstance(child, _NESTS)]
         deepest = max(deepest, depth)
     return keys, deepest
 

@@ -35,6 +35,7 @@ PROTOCOL: Final = "bridge.v1"
 STUCK_S: Final = 10
 HEARTBEAT_S: Final = 20
 IN_FLIGHT: Final = 256
+_IDS: Final = (int, str)
 _TRY_AGAIN, _RESTART, _POLICY = 1013, 1012, 1008
 
 
@@ -160,7 +161,7 @@ class _Connection:
         try:
             frame = parse_object(data)
             call_id = frame.pop("id", None)
-            if not isinstance(call_id, int | str) or isinstance(call_id, bool) or len(str(call_id)) > 128:
+            if not isinstance(call_id, _IDS) or isinstance(call_id, bool) or len(str(call_id)) > 128:
                 raise Malformed("every frame needs an 'id' (a number or a short string) that its answer will carry")
             name = frame.pop("op", None)
             operation = self._hub.dispatch.registry.by_name.get(name) if isinstance(name, str) else None
@@ -173,7 +174,7 @@ class _Connection:
                     return
                 perform = partial(self._run, request, None if operation.reads else key)
         except Exception as error:
-            named = call_id if isinstance(call_id, int | str) and len(str(call_id)) <= 128 else None
+            named = call_id if isinstance(call_id, _IDS) and len(str(call_id)) <= 128 else None
             self._reply(named, _problem(as_refusal(error)))
         else:
             self._to_start += 1

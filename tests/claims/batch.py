@@ -18,6 +18,9 @@ TOGETHER: Final = (
 INTAKE: Final = "tests/server/test_intake.py"
 IN_ORDER: Final = f"{INTAKE}::test_what_one_socket_sends_is_done_in_that_order_and_all_of_it_answered"
 
+COALESCE: Final = "tests/server/test_coalesce.py"
+LOOKS: Final = f"{COALESCE}::test_what_looks_like_a_frame_inside_a_frame_is_not_one"
+
 CLAIMS: Final = [
     Claim(
         "batch-items",
@@ -47,6 +50,14 @@ CLAIMS: Final = [
         "A compressed body is refused as soon as it unpacks to more than a body may be.",
         (BOMB, f"{BATCH}::test_broken_unknown_and_doubled_codings_are_refused"),
         Mutant("hub/server/encoding.py", "inflate.decompress(raw, most)", "inflate.decompress(raw)", BOMB),
+    ),
+    Claim(
+        "socket-frames",
+        "The texts of a WebSocket arrive whole and in order, however its stream is cut into pieces.",
+        (f"{COALESCE}::test_texts_arrive_whole_and_in_order_however_the_stream_is_cut", LOOKS),
+        Mutant(
+            "hub/server/coalesce.py", "                self._left -= step\n", "                self._left = 0\n", LOOKS
+        ),
     ),
     Claim(
         "socket-order",

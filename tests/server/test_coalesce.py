@@ -6,11 +6,14 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 
-from hub.server.coalesce import CoalescingTransport, text_frame
+from hub.server.coalesce import CoalescingTransport, CoalescingWebSocket, text_frame
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +42,10 @@ class Wire:
 
     def abort(self) -> None:
         self.aborted = True
+
+    def get_extra_info(self, _name: str) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
 
 
 def over(wire: Wire) -> CoalescingTransport:
@@ -89,3 +96,87 @@ async def test_a_slow_reader_still_gets_everything_after_a_close(monkeypatch: py
 @given(st.binary(max_size=300) | st.integers(0, 70_000).map(lambda size: b"x" * size))
 def test_a_text_frame_is_what_a_websocket_library_makes_of_it(text: bytes) -> None:
     assert text_frame(text) == Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+class Intake:
+    """A WebSocket protocol after its handshake, what it took at once and what it left in its queue, in order."""
+
+    def __init__(self, takes: int) -> None:
+        self.got: list[str] = []
+        self._takes = takes
+        config = Config(app=cast("Any", None), ws="none", ws_per_message_deflate=False, ws_ping_interval=None)
+        self.protocol = CoalescingWebSocket(config, ServerState(), {}, asyncio.get_running_loop())
+        self.protocol.connection_made(over(Wire()))  # type: ignore[arg-type]
+        self.protocol.run_asgi = self._nothing  # type: ignore[method-assign]
+        self.protocol.data_received(HANDSHAKE)
+        self.protocol.conn.send_response(self.protocol.response)
+        assert self.protocol.queue.get_nowait()["type"] == "websocket.connect"
+        self.protocol.handshake_complete = True
+        self.protocol._give_texts(self._take)
+
+    async def _nothing(self) -> None: ...
+
+    def _take(self, text: bytes) -> bool:
+        self._takes -= 1
+        if self._takes >= 0:
+            self.got.append(text.decode())
+        return self._takes >= 0
+
+    def feed(self, parts: list[bytes]) -> list[str]:
+        for part in parts:
+            self.protocol.data_received(part)
+        while not self.protocol.queue.empty():
+            message: Any = self.protocol.queue.get_nowait()
+            if message["type"] == "websocket.receive":
+                self.got.append(message["text"])
+        return self.got
+
+
+HANDSHAKE = (
+    b"GET /v1/ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+sizes = st.one_of(st.integers(0, 300), st.sampled_from([125, 126, 127, 65535, 65536, 70000]))
+
+
+def client_frames(size: int, number: int, pieces: int) -> bytes:
+    """A text as a client sends it: masked, in so many fragments, with a ping among them."""
+    text = (f"{number}:" + "ä" * size).encode()
+    cut = len(text) // pieces
+    made = b""
+    for piece in range(pieces):
+        last = piece == pieces - 1
+        data = text[piece * cut :] if last else text[piece * cut : (piece + 1) * cut]
+        frame = Frame(Opcode.CONT if piece else Opcode.TEXT, data, fin=last)
+        made += frame.serialize(mask=True, extensions=[])
+        made += Frame(Opcode.PING, b"?").serialize(mask=True, extensions=[]) if number % 3 == 0 else b""
+    return made
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data(), st.lists(st.tuples(sizes, st.integers(1, 3)), min_size=1, max_size=8), st.integers(0, 12))
+async def test_texts_arrive_whole_and_in_order_however_the_stream_is_cut(
+    data: st.DataObject, texts: list[tuple[int, int]], takes: int
+) -> None:
+    stream = b"".join(client_frames(size, number, pieces) for number, (size, pieces) in enumerate(texts))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    parts = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    got = Intake(takes).feed(parts)
+    assert got == [f"{number}:" + "ä" * size for number, (size, _) in enumerate(texts)]
+
+
+async def test_what_looks_like_a_frame_inside_a_frame_is_not_one() -> None:
+    """A text whose bytes, from its middle on, are those of an empty frame; its mask leaves them as they are."""
+    text = "⁀1234⁀5678".encode()
+    stream = 2 * (bytes((0x81, 0x80 + len(text))) + b"\0\0\0\0" + text)
+    assert b"\x81\x80" in text
+    for cut in range(len(stream) + 1):
+        assert Intake(9).feed([stream[:cut], stream[cut:]]) == [text.decode()] * 2
+
+
+async def test_a_text_between_the_pieces_of_another_ends_the_connection() -> None:
+    piece = Frame(Opcode.TEXT, b"half", fin=False).serialize(mask=True, extensions=[])
+    whole = Frame(Opcode.TEXT, b"whole").serialize(mask=True, extensions=[])
+    intake = Intake(9)
+    assert intake.feed([piece, whole]) == []
+    assert isinstance(intake.protocol.conn.parser_exc, ProtocolError)
