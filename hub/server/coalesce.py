@@ -3,7 +3,7 @@
 uvicorn writes every part as it comes, one system call each. Collecting what one turn of the loop produced saves most
 of them: fan-out to many sockets gets several times faster. A response that is complete when it is sent needs no ASGI
 messages: the extension `WHOLE` takes its head and body at once, at half the cost. Frames that many sockets get alike
-are made once for all: the extension `FRAMES` takes them as they go over the wire.
+are made once for all: the extensions `FRAMES` and `CHUNKS` take them as they go over the wire.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from hub.server.security import Send
+from hub.server.security import Scope, Send
 
 try:
     from websockets.speedups import apply_mask
@@ -33,6 +33,13 @@ WHOLE: Final = "bridge.whole_response"
 """ASGI extension: `respond(send, head, body)` answers in one write; false when that is not possible now.
 
 `head` is the status line and the headers, each with its line end, without the empty line.
+"""
+
+CHUNKS: Final = "bridge.ready_chunks"
+"""ASGI extension: `write(scope, chunk)` puts a chunk (see `chunk`) of this request's begun response on the wire at once.
+
+False, and nothing written, when the socket's buffers are full, the response has no chunks or has ended, or another
+request came after it on the same connection: `send` the body then.
 """
 
 FRAMES: Final = "bridge.ready_frames"
@@ -68,6 +75,11 @@ def text_frame(text: bytes) -> bytes:
     else:
         head = b"\x81\x7f" + size.to_bytes(8, "big")
     return head + text
+
+
+def chunk(body: bytes) -> bytes:
+    """A chunk of a response (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(body), body)
 
 
 class _Turn:
@@ -223,7 +235,7 @@ class CoalescingHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
-        self._extensions: dict[str, Any] = {WHOLE: self._respond}
+        self._extensions: dict[str, Any] = {WHOLE: self._respond, CHUNKS: self._write_chunk}
         self._worker: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[tuple[RequestResponseCycle, Any]] | None = None
 
@@ -290,6 +302,16 @@ class CoalescingHttp(HttpToolsProtocol):
             if not cycle.keep_alive:
                 self.transport.close()
         cycle.on_response()
+        return True
+
+    def _write_chunk(self, scope: Scope, data: bytes) -> bool:
+        """See `CHUNKS`."""
+        cycle = self.cycle
+        if cycle.scope is not scope or self.flow.write_paused or cycle.disconnected:
+            return False
+        if not cycle.chunked_encoding or cycle.response_complete or self.transport.is_closing():
+            return False
+        self.transport.write_now(data)  # type: ignore[attr-defined]
         return True
 
 

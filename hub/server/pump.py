@@ -2,7 +2,7 @@
 
 A reader at the head of its rooms gets new events straight from the call that says they are there, without waking a
 task: encoded once for everybody at that place, one write each. Everything else is the task's: catching up from the
-store, access that may have changed, gaps, signals, a socket that is full.
+store, access that may have changed, gaps, a socket that is full.
 """
 
 from __future__ import annotations

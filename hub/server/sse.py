@@ -13,8 +13,10 @@ from starlette.routing import Route
 from hub.core.access import Principal
 from hub.core.cursor import decode
 from hub.core.errors import HubError, MethodNotAllowed
+from hub.log.tail import Page
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
+from hub.server.coalesce import CHUNKS, chunk
 from hub.server.pump import Allowance, Pump
 from hub.server.security import Receive, Scope, Send
 from hub.server.subscription import Batch, Subscription
@@ -63,7 +65,7 @@ class _Stream:
             return
         try:
             with self._hub.dispatch.presence.connected(principal.agent, "stream"):
-                await self._run(subscription, Allowance(self._hub, principal), receive, send)
+                await self._run(subscription, Allowance(self._hub, principal), scope, receive, send)
         finally:
             self._hub.dispatch.limits.close("sockets", principal.agent)
 
@@ -74,10 +76,12 @@ class _Stream:
         await subscription.follow(names.split(",") if names else None, decode(cursor))
         return subscription
 
-    async def _run(self, subscription: Subscription, allowance: Allowance, receive: Receive, send: Send) -> None:
+    async def _run(
+        self, subscription: Subscription, allowance: Allowance, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await write(send, b": connected\n\n")
-        await until_gone(receive, self._feed(Pump(self._hub, allowance, subscription, _Outlet(send)), send))
+        await until_gone(receive, self._feed(Pump(self._hub, allowance, subscription, _Outlet(scope, send)), send))
 
     async def _feed(self, pump: Pump, send: Send) -> None:
         pump.open()
@@ -93,11 +97,13 @@ class _Stream:
 class _Outlet:
     """A response without end."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
         self._send = send
+        self._write_chunk = scope.get("extensions", {}).get(CHUNKS)
 
     def write_now(self, batch: Batch) -> bool:
-        return False
+        return self._write_chunk is not None and self._write_chunk(self._scope, batch.shape(_sse_chunk))
 
     async def write(self, batch: Batch) -> None:
         await write(self._send, batch.shape(sse))
@@ -132,9 +138,17 @@ def sse(batch: Batch) -> bytes:
     """The batch as one write: signals, every event with its type, then the resume cursor for all rooms."""
     parts = [b"event: gap\ndata: " + orjson.dumps(gap.model_dump()) + b"\n\n" for gap in batch.gaps]
     parts += [b"event: signal\ndata: " + signal + b"\n\n" for signal in batch.signals]
-    parts += [b"event: " + _type(frame) + b"\ndata: " + frame + b"\n\n" for frame in batch.frames]
+    parts += batch.parts(_sse_events)
     parts.append(b"id: " + batch.cursor.encode() + b"\n\n")
     return b"".join(parts)
+
+
+def _sse_events(page: Page) -> bytes:
+    return b"".join([b"event: " + _type(frame) + b"\ndata: " + frame + b"\n\n" for frame in page.frames])
+
+
+def _sse_chunk(batch: Batch) -> bytes:
+    return chunk(sse(batch))
 
 
 def _type(frame: bytes) -> bytes:

@@ -53,6 +53,7 @@ class Batch:
     gaps: Sequence[Gap] = ()
     signals: Sequence[bytes] = ()
     cursor: str = ""
+    shared: bool = False  # one page and the cursor after it: the same for everybody who follows that room alone
 
     def __bool__(self) -> bool:
         return bool(self.pages or self.gaps or self.signals)
@@ -68,10 +69,16 @@ class Batch:
         return [frame for page in self.pages for frame in page.frames]
 
     def shape(self, make: Callable[[Batch], T]) -> T:
-        """`make(self)`, made once for all readers that are at the same place of the same rooms."""
-        if len(self.pages) != 1 or self.gaps or self.signals:
+        """`make(self)`, made once for all readers that follow this one room and are at the same place of it."""
+        if not self.shared:
             return make(self)
         return self.pages[0].shape((make, self.cursor), partial(make, self))
+
+    def parts(self, make: Callable[[Page], T]) -> list[T]:
+        """`make` of every page, made once for all readers; where `shape` keeps the whole, its parts are not kept too."""
+        if self.shared:
+            return [make(page) for page in self.pages]
+        return [page.shape(make, partial(make, page)) for page in self.pages]
 
 
 class Subscription:
@@ -137,30 +144,36 @@ class Subscription:
         """
         if self._gaps:
             return False
-        tails, grown = self._dispatch.tails, []
+        tails = self._dispatch.tails
+        grown: list[tuple[Followed, Page]] = []
+        signalled: list[tuple[Followed, list[tuple[int, bytes]]]] = []
         for followed in self._rooms.values():
             page = tails.page(followed.log, followed.after, PAGE)
             if page is None or page.moves_members or len(page.frames) >= PAGE:
                 return False
-            if tails.signalled_since(followed.log, followed.signalled):
-                return False
             if page.frames:
                 grown.append((followed, page))
-        if grown and not write(self._grown(grown)):
+            if tails.signalled_since(followed.log, followed.signalled):
+                signalled.append((followed, tails.signals(followed.log, followed.signalled)))
+        if not grown and not signalled:
+            return True
+        if not write(self._batch(grown, [frame for _, given in signalled for _, frame in given])):
             return False
         for followed, page in grown:
             followed.read(page)
+        for followed, given in signalled:
+            followed.signalled = given[-1][0] if given else tails.stamp
         return True
 
-    def _grown(self, grown: list[tuple[Followed, Page]]) -> Batch:
+    def _batch(self, grown: list[tuple[Followed, Page]], signals: list[bytes]) -> Batch:
         """The batch of these pages, of which each was read from where its room is."""
-        if len(self._rooms) == 1:
+        if len(grown) == len(self._rooms) == 1:
             ((followed, page),) = grown
             end = followed.after + len(page.frames)
-            return Batch((page,), cursor=encode_mark(followed.log, followed.epoch, end))
+            return Batch((page,), (), signals, encode_mark(followed.log, followed.epoch, end), not signals)
         ends = {followed.log: followed.after + len(page.frames) for followed, page in grown}
         marks = (Mark(f.log, f.epoch, ends.get(f.log, f.after)) for f in self._rooms.values())
-        return Batch([page for _, page in grown], cursor=encode(marks))
+        return Batch([page for _, page in grown], (), signals, encode(marks))
 
     async def next(self) -> Batch:
         """What is there after the cursor now, maybe nothing; at most a page per room."""
@@ -176,7 +189,10 @@ class Subscription:
                 followed.read(page)
             if followed.log in self._rooms:
                 signals += self._signals(followed)
-        return Batch(pages, gaps, signals, self.cursor) if pages or gaps or signals else Batch()
+        if not (pages or gaps or signals):
+            return Batch()
+        alone = len(pages) == len(self._rooms) == 1 and not (gaps or signals)
+        return Batch(pages, gaps, signals, self.cursor, alone)
 
     def _signals(self, followed: Followed) -> list[bytes]:
         found = self._dispatch.tails.signals(followed.log, followed.signalled)

@@ -17,6 +17,7 @@ from hub.core.access import Principal
 from hub.core.cursor import decode
 from hub.core.errors import HubError, Invalid, Malformed, OperationNotFound, nearest
 from hub.core.operation import Request, Result
+from hub.log.tail import Page
 from hub.server.answers import send_problem
 from hub.server.auth import bearer
 from hub.server.batch import Batches
@@ -325,25 +326,39 @@ class Stuck:
 
 
 class Frames:
-    """WebSocket frames of one batch: their texts, and all of them as they go over the wire."""
+    """WebSocket frames: their texts, and all of them as they go over the wire."""
 
     __slots__ = ("texts", "wire")
 
-    def __init__(self, texts: list[bytes]) -> None:
+    def __init__(self, texts: list[bytes], wire: bytes) -> None:
         self.texts = texts
-        self.wire = b"".join(map(text_frame, texts))
+        self.wire = wire
+
+    @classmethod
+    def of(cls, texts: list[bytes]) -> Frames:
+        return cls(texts, b"".join(map(text_frame, texts)))
 
 
 def single_frames(batch: Batch) -> Frames:
     """The batch as WebSocket frames, one per event, ending with the resume cursor."""
-    frames = [b'{"event":' + frame + b"}" for frame in batch.frames]
-    return Frames([*_extras(batch), *frames, b'{"cursor":' + orjson.dumps(batch.cursor) + b"}"])
+    cursor = b'{"cursor":' + orjson.dumps(batch.cursor) + b"}"
+    parts = [Frames.of(_extras(batch)), *batch.parts(_event_frames), Frames.of([cursor])]
+    return Frames([text for part in parts for text in part.texts], b"".join([part.wire for part in parts]))
 
 
 def batched_frames(batch: Batch) -> Frames:
     """The batch as one WebSocket frame with the resume cursor; gaps and signals come before it."""
-    events = b'{"events":[' + b",".join(batch.frames) + b'],"cursor":' + orjson.dumps(batch.cursor) + b"}"
-    return Frames([*_extras(batch), events])
+    joined = b",".join(batch.parts(_joined))
+    events = b"".join((b'{"events":[', joined, b'],"cursor":', orjson.dumps(batch.cursor), b"}"))
+    return Frames.of([*_extras(batch), events])
+
+
+def _joined(page: Page) -> bytes:
+    return b",".join(page.frames)
+
+
+def _event_frames(page: Page) -> Frames:
+    return Frames.of([b'{"event":' + frame + b"}" for frame in page.frames])
 
 
 def _extras(batch: Batch) -> list[bytes]:

@@ -191,6 +191,8 @@ CLAIMS: Final = [
             f"{PUMP}::test_a_reader_at_the_head_gets_events_without_waking_its_task",
             f"{PUMP}::test_any_mix_of_rooms_and_full_sockets_gives_each_event_once_in_order",
             f"{PUMP}::test_the_cursor_written_last_resumes_after_everything_that_came",
+            f"{PUMP}::test_signals_come_at_once_and_only_once",
+            f"{STREAMS}::test_a_stream_of_server_sent_events_writes_at_once_what_its_task_would_write",
         ),
         Mutant(
             "hub/server/pump.py",

@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from hub.core.cursor import decode
 from hub.core.errors import Unauthorized
 from hub.features.messages.contract import PostMessage
 from hub.kernel.agents.contract import IssueToken, RevokeToken
 from hub.kernel.inbox.contract import ReadEvents
-from hub.kernel.rooms.contract import CreateRoom, JoinRoom, LeaveRoom, UpdateMember
+from hub.kernel.rooms.contract import CreateRoom, GetRoom, JoinRoom, LeaveRoom, UpdateMember
 from hub.log import tail
 from hub.server.pump import Allowance, Pump
 from hub.server.subscription import Batch, Subscription
@@ -37,6 +38,7 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.cursors: list[str] = []
+        self.signals: list[bytes] = []
         self.at_once = 0
         self.waited_for = 0
         self.full = False
@@ -59,6 +61,7 @@ class Recorder:
 
     def _keep(self, batch: Batch) -> None:
         self.events += [json.loads(frame) for frame in batch.frames]
+        self.signals += batch.signals
         self.cursors.append(batch.cursor)
 
     async def has(self, texts: int) -> None:
@@ -241,6 +244,20 @@ async def test_many_readers_are_served_in_turns_so_that_others_get_theirs(
     tails.poke(-77)
     await eventually(lambda: len(served) == 4)
     assert served[-1] == "reader"
+
+
+async def test_signals_come_at_once_and_only_once(hub: TestHub) -> None:
+    local = await hub.local()
+    await local.call(CreateRoom(room="build"))
+    log = decode((await local.call(GetRoom(room="build"))).cursor)
+    async with reading(hub, hub.local_token, "build") as (outlet, _task):
+        for number in range(2):
+            hub.app.tails.signal(next(iter(log)), b"%d" % number)
+            await eventually(lambda: outlet.at_once)
+            await local.call(PostMessage(room="build", text="x"))
+            await outlet.has(number + 1)
+        assert outlet.signals == [b"0", b"1"]
+        assert outlet.waited_for == 0
 
 
 def _came(outlet: Recorder, room: str, events: int) -> bool:

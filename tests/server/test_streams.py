@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from hub.server.coalesce import CoalescingHttp
 from mcp_bridge.serve import Served
 from tests.support.waiting import eventually
 
@@ -114,6 +115,31 @@ async def test_a_room_joined_later_appears_in_a_stream_over_all_rooms(http: http
     await http.post("/v1/rooms/two/messages", json={"text": "here"})
     found, _ = await waiting
     assert found[0]["room"] == "two"
+
+
+async def test_a_stream_of_server_sent_events_writes_at_once_what_its_task_would_write(
+    http: httpx2.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[bool] = []
+    write = CoalescingHttp._write_chunk
+
+    def noted(self: CoalescingHttp, scope: Any, data: bytes) -> bool:
+        at_once.append(write(self, scope, data))
+        return at_once[-1]
+
+    monkeypatch.setattr(CoalescingHttp, "_write_chunk", noted)
+    await http.post("/v1/rooms", json={"room": "build"})
+    cursor = (await http.get("/v1/rooms/build")).json()["cursor"]
+    waiting = asyncio.create_task(sse_events(http, 3, rooms="build", cursor=cursor))
+    await eventually(lambda: served.hub.dispatch.tails.waiting() == 1)
+    for number in range(3):
+        await http.post("/v1/rooms/build/messages", json={"text": f"é{number}"})
+    found, last = await waiting
+    assert at_once
+    assert all(at_once)
+    again, _ = await sse_events(http, 3, rooms="build", cursor=cursor)
+    assert found == again == (await events_by_page(http, "build"))[-3:]
+    assert last == found[-1]["cursor"]
 
 
 async def test_operations_and_events_share_a_websocket(served: Served) -> None:
