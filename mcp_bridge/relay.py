@@ -31,14 +31,16 @@ from urllib.parse import quote, urlencode, urlsplit
 from hub.settings import default_home
 from mcp_bridge.identity import SHORT, Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
-from mcp_bridge.push import hooks
+from mcp_bridge.push import moments
 from mcp_bridge.push.channel import CAPABILITY, Channel
 from mcp_bridge.push.codex import CLIENT as CODEX
 from mcp_bridge.push.codex import CodexSession, Rollout
+from mcp_bridge.push.gemini import Chat
+from mcp_bridge.push.hooks import Hooks
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import OFF_UNLESS_ASKED, SWITCHES, QuietHours, Rung, switched_off
-from mcp_bridge.push.listeners import Listeners, Monitor, Rewake, names
-from mcp_bridge.push.pusher import MESSAGE_LISTS, SAME_ANSWER_S, Made, Pusher, ids_in, without
+from mcp_bridge.push.listeners import KINDS, Listeners, Monitor, Rewake, names
+from mcp_bridge.push.pusher import MESSAGE_LISTS, PATIENCE_S, SAME_ANSWER_S, Made, Pusher, ids_in, without
 from mcp_bridge.push.transcript import Transcript, of_claude_code
 from mcp_bridge.push.ways import Way
 
@@ -317,6 +319,8 @@ class Relay:
         self._channels = "channel" not in off
         self._listeners = listeners
         self._told_rung: Rung | None = None
+        if listeners is not None:
+            listeners.hear = lambda given: self.hear(given, moments.GEMINI)
         monitor = Monitor(listeners, lambda: "hook" in self._pusher.offers()) if listeners else None
         self._pusher = Pusher(
             self._ways(inbox, monitor),
@@ -330,7 +334,7 @@ class Relay:
             hold=(lambda: rollout.busy) if rollout is not None else (lambda: False),
             recall=codex.recall if codex is not None else (lambda _marker: False),
         )
-        self._hooks = hooks.Hooks(self._pusher, transcript, monitor.claim if monitor else lambda _prompt: None)
+        self._hooks = Hooks(self._pusher, transcript, monitor.claim if monitor else lambda _prompt: None)
 
     def _ways(self, inbox: InboxSocket | None, monitor: Monitor | None) -> dict[Rung, Way]:
         """What this session may offer; each says by itself whether it works now."""
@@ -509,6 +513,10 @@ class Relay:
 
         threading.Thread(target=settle, daemon=True).start()
 
+    def _enter_if_possible(self) -> None:
+        with contextlib.suppress(HubGone, PermissionError, ValueError):
+            self.enter()
+
     def enter(self, *, again: bool = False) -> None:
         """Make sure we are an agent with a token, present, and in the project's room. Raises HubGone."""
         with self._entering:
@@ -648,7 +656,7 @@ class Relay:
 
     def _answer(self, frame: Message, flight: Flight) -> None:
         called = (frame.get("params") or {}).get("name") if frame["method"] == "tools/call" else None
-        if called == hooks.TOOL:
+        if called == moments.TOOL:
             self._answer_hook(frame)
             return
         if called is not None:
@@ -687,12 +695,17 @@ class Relay:
                 self._pusher.confirm("result")
 
     def _answer_hook(self, frame: Message) -> None:
-        """A hook of our plugin asks; it holds the session up, so anything that goes wrong is no answer."""
-        said: Message = {}
-        given = (frame.get("params") or {}).get("arguments") or {}
-        if self._hooks.heard(given) and self._agent_token:
-            with contextlib.suppress(HubGone, PermissionError, ValueError):
-                said = self._hooks.answer(given)
+        """A hook calls our tool: one of our plugin, or one that setting Codex up wrote."""
+        params = frame.get("params") or {}
+        given = params.get("arguments") or {}
+        if self._client.get("name") == CODEX:
+            session = str(given.get("session", ""))
+            asks = self._codex is not None and self._codex.asks(params.get("_meta") or {}, session)
+            if asks:
+                self._recognize(session)
+            said = self.hear(given, moments.CODEX) if asks else {}
+        else:
+            said = self.hear(given, moments.CLAUDE_CODE)
         result: Message = {"content": [{"type": "text", "text": json.dumps(said)}]}
         if not self._legacy:
             result["resultType"] = "complete"
@@ -709,6 +722,20 @@ class Relay:
             with self._settling:
                 self._waits[task] = ""  # its key would acknowledge what a push has still to bring
                 self._proved += [message for message in ids if message not in pushed]
+
+    def hear(self, given: Message, dialect: moments.Dialect) -> Message:
+        """What a hook is told. It holds the session up, so anything that goes wrong is no answer."""
+        if not self._hooks.heard(given, dialect):
+            return {}
+        if not self._agent_token:  # a session with hooks is no probe
+            entering = threading.Thread(target=self._enter_if_possible, daemon=True)
+            entering.start()
+            entering.join(PATIENCE_S)
+        if self._agent_token:
+            with contextlib.suppress(HubGone, PermissionError, ValueError):
+                self._pusher.settle()
+                return self._hooks.answer(given, dialect)
+        return {}
 
     def _ride_along(self, called: str, result: Message) -> Made | None:
         """What waits rides on the result of any tool, when no better way has brought it yet."""
@@ -1065,16 +1092,25 @@ def quiet_hours() -> QuietHours:
 
 
 def session_listeners(home: Path, off: frozenset[Rung]) -> Listeners | None:
-    """Where our plugin's processes find this session; None where the client has no plugins."""
+    """Where processes that the client starts find this session; None where it starts none."""
+    if in_gemini():
+        return None if "hook" in off else Listeners(home, names({}, os.getppid()), frozenset(KINDS))
     if "CLAUDE_CODE_SESSION_ID" not in os.environ or {"monitor", "rewake"} <= off:
         return None
     return Listeners(home, names(os.environ, os.getppid()), frozenset(off))
+
+
+def in_gemini() -> bool:
+    """Whether Gemini CLI started us: it marks its servers, and so does its shell, in which another client may run."""
+    return "GEMINI_CLI" in os.environ and "CLAUDE_CODE_SESSION_ID" not in os.environ
 
 
 def session_transcript() -> Transcript | None:
     """What the client writes down of this session; None where reading it is switched off."""
     if os.environ.get("BRIDGE_PUSH_TRANSCRIPT") == "0":
         return None
+    if in_gemini():
+        return Chat()
     session, config = os.environ.get("CLAUDE_CODE_SESSION_ID", ""), os.environ.get("CLAUDE_CONFIG_DIR", "")
     return Transcript(lambda: of_claude_code(Path.home(), config, session))
 
@@ -1097,7 +1133,7 @@ def main(argv: list[str]) -> None:
         signal.signal(name, end)
     inbox = InboxSocket.take(os.environ)  # before anything is started that would inherit the token
     named, room = options["name"], options["room"]
-    codex = CodexSession.of(os.environ) if "CLAUDE_CODE_SESSION_ID" not in os.environ else None
+    codex = CodexSession.of(os.environ) if "CLAUDE_CODE_SESSION_ID" not in os.environ and not in_gemini() else None
     relay = Relay(
         hub,
         sys.stdin.buffer,

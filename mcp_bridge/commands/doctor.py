@@ -34,6 +34,7 @@ from mcp_bridge.commands.browser import health_line
 from mcp_bridge.commands.common import json_option, show
 from mcp_bridge.doctor.check import Check
 from mcp_bridge.doctor.handshake import check_installed, retire
+from mcp_bridge.doctor.hooks import check_hooks
 from mcp_bridge.doctor.installed import entries
 from mcp_bridge.doctor.machine import database, port, version_of
 from mcp_bridge.doctor.reach import WAYS
@@ -103,7 +104,8 @@ async def _client(client: SetUpClient, place: Place, *, wanted: bool) -> list[Ch
     way = WAYS[client.name].in_version(version_here).text()
     about = ", ".join(filter(None, [f"{client.title} {version_here}" if version_here else "", way]))
     checks = [await check_installed(one) for one in found]
-    return [replace(check, found=f"{check.found}; {about}") if check.fine else check for check in checks]
+    checks = [replace(check, found=f"{check.found}; {about}") if check.fine else check for check in checks]
+    return checks + await check_hooks(client, place)
 
 
 def _port() -> Check:

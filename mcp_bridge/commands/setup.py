@@ -9,10 +9,12 @@ import click
 
 from hub.settings import load
 from mcp_bridge.commands.common import json_option
+from mcp_bridge.doctor.machine import version_of
 from mcp_bridge.push.ladder import SWITCHES, switches
-from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Client, Place, Scope, Target, server_command
+from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Client, Place, Scope, server_command
 from mcp_bridge.setup.edit import CannotEdit
-from mcp_bridge.setup.files import Change, Ledger, edited
+from mcp_bridge.setup.files import Both, Change, Ledger, Writes, edited
+from mcp_bridge.setup.hooks import CODEX_SINCE, HooksTarget
 
 
 @click.command()
@@ -28,6 +30,13 @@ from mcp_bridge.setup.files import Change, Ledger, edited
 @click.option(
     "--without", multiple=True, type=click.Choice(list(SWITCHES)), help="Leave out a way into a session (repeatable)."
 )
+@click.option(
+    "--with",
+    "extra",
+    multiple=True,
+    type=click.Choice(["hook"]),
+    help="Codex: write hooks, too, which bring messages into a running turn; Codex asks once whether you trust them.",
+)
 @click.option("--plugin", type=click.Path(path_type=Path), help="Write a Claude Code plugin into this folder.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Write a .mcpb for Claude Desktop to this file.")
 @json_option
@@ -38,6 +47,7 @@ def setup(
     remove: bool,
     url: str | None,
     without: tuple[str, ...],
+    extra: tuple[str, ...],
     plugin: Path | None,
     bundle: Path | None,
     as_json: bool,
@@ -63,10 +73,35 @@ def setup(
             "--without is a switch of `mcp-bridge mcp` on this machine: not for --scope project or --url"
         )
     command = [*server_command(), *switches(without)]
-    rows = _all(chosen, place, scope, url, command, dry_run=dry_run, remove=remove)
+    hooks = False if remove or url or "hook" in without else True if extra else None
+    rows = _all(chosen, place, scope, url, command, hooks=hooks, dry_run=dry_run, remove=remove)
     show(rows, as_json, lambda: "\n".join(_text(row) for row in rows))
     if any(row["state"] == "failed" for row in rows):
         raise SystemExit(1)
+
+
+def _files(
+    client: Client, place: Place, scope: Scope, command: list[str], url: str | None, *, hooks: bool | None
+) -> list[Writes]:
+    """What is to be written, one for each file. `hooks` None: as the client is best left."""
+    targets: list[Writes] = [*client.targets(place, scope, command, url)]
+    target = client.hooks(place, scope, command, wanted=True)
+    wanted = hooks if hooks is not None else target is not None and (not target.asks_first or target.in_place())
+    if not wanted or not _knows_our_hooks(client):
+        target = client.hooks(place, scope, command, wanted=False)
+    if target is None:
+        return targets
+    if targets[-1].path == target.path:
+        return [*targets[:-1], Both(target.path, (targets[-1], target))]
+    return [*targets, target]
+
+
+def _knows_our_hooks(client: Client) -> bool:
+    """Not an older Codex, which might not read a file with them at all."""
+    if client.name != "codex":
+        return True
+    found = tuple(int(part) for part in version_of(client).split(".")[:3] if part.isdigit())
+    return not found or found >= CODEX_SINCE
 
 
 def _all(
@@ -76,6 +111,7 @@ def _all(
     url: str | None,
     command: list[str],
     *,
+    hooks: bool | None,
     dry_run: bool,
     remove: bool,
 ) -> list[dict[str, Any]]:
@@ -83,10 +119,12 @@ def _all(
     rows = []
     for client in chosen:
         try:
-            targets = client.targets(place, scope or client.scopes[0], command, url)
+            targets = _files(client, place, scope or client.scopes[0], command, url, hooks=hooks)
         except CannotSetUp as error:
             raise click.UsageError(str(error)) from error
-        rows += [_one(client, target, ledger, dry_run=dry_run, remove=remove) for target in targets]
+        for target in targets:
+            empty = isinstance(target, HooksTarget) and not target.groups
+            rows.append(_one(client, target, ledger, dry_run=dry_run, remove=remove or empty))
     return rows
 
 
@@ -107,7 +145,7 @@ def _write(plugin: Path | None, bundle: Path | None, without: tuple[str, ...]) -
     return "\n".join(said)
 
 
-def _one(client: Client, target: Target, ledger: Ledger, *, dry_run: bool, remove: bool) -> dict[str, Any]:
+def _one(client: Client, target: Writes, ledger: Ledger, *, dry_run: bool, remove: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"client": client.name, "file": str(target.path)}
     try:
         change = change_for(target, ledger, remove=remove)
@@ -121,7 +159,7 @@ def _one(client: Client, target: Target, ledger: Ledger, *, dry_run: bool, remov
     return row
 
 
-def change_for(target: Target, ledger: Ledger, *, remove: bool) -> Change:
+def change_for(target: Writes, ledger: Ledger, *, remove: bool) -> Change:
     """What setting up, or removing, does to one file."""
     return ledger.undo(target.path, target.take) if remove else edited(target.path, target.put)
 

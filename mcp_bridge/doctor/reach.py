@@ -31,8 +31,8 @@ POLL: Final = "when it calls a tool or waits in poll"
 WAYS: Final = {
     "claude-code": Way("push", "its inbox socket", tested=True, since=(2, 1, 270)),
     "claude-desktop": Way("poll", POLL, tested=False),
-    "codex": Way("push", "its queue, from its first tool call on; `codex exec` when it polls", tested=True),
+    "codex": Way("push", "its queue, from its first tool call on; in a turn its hooks, or when it polls", tested=True),
     "cursor": Way("poll", POLL, tested=False),
     "vscode": Way("poll", POLL, tested=False),
-    "gemini": Way("poll", POLL, tested=True),
+    "gemini": Way("poll", "its hooks in a turn; idle while it waits in poll", tested=True),
 }

@@ -41,6 +41,7 @@ class CodexSession:
     def __init__(self, home: Path, program: str) -> None:
         self.home, self.program = home, program
         self.thread = ""
+        self._idles = False  # it is there after its turn, and looks into its queue
         self._refuses = False
         self._queued: dict[str, str] = {}  # marker -> the queue's own id of that text
         self._stale: list[str] = []  # given up: not to be found there when the same messages go again
@@ -55,15 +56,24 @@ class CodexSession:
         """Learn the session from a tool call's `_meta`; whether that was news. `codex exec` ends with its turn."""
         thread = str(meta.get("threadId", ""))
         turn = meta.get("x-codex-turn-metadata")
-        ends = isinstance(turn, Mapping) and turn.get("turn_trigger") == "exec"
-        if ends or thread == self.thread or not _SESSION.fullmatch(thread):
+        turn = turn if isinstance(turn, Mapping) else {}
+        ends = turn.get("turn_trigger") == "exec" or turn.get("thread_source", "user") != "user"
+        if ends or (self._idles and thread == self.thread) or not _SESSION.fullmatch(thread):
+            return False
+        self.thread, self._idles = thread, True
+        return True
+
+    def asks(self, meta: Mapping[str, Any], session: str) -> bool:
+        """Whether a hook of this session calls, not one of a subagent; it may be the first that we hear of the session."""
+        thread = str(meta.get("threadId", ""))
+        if thread != (self.thread or session) or not _SESSION.fullmatch(thread):
             return False
         self.thread = thread
         return True
 
     @property
     def works(self) -> bool:
-        return bool(self.thread and self.program) and not self._refuses
+        return bool(self._idles and self.program) and not self._refuses
 
     @property
     def most_chars(self) -> int:
@@ -79,7 +89,7 @@ class CodexSession:
         if not queued:
             return False
         try:
-            answer = self._ask([self._delete(queued)])
+            answer = self.ask([self._delete(queued)])
         except PushFailed:
             return False
         return (answer.get("result") or {}).get("deleted") is True
@@ -98,7 +108,7 @@ class CodexSession:
         added: Json = {"threadId": self.thread, "clientUserMessageId": f"bridge-{marker}"}
         added["input"] = [{"type": "text", "text": text}]
         stale, self._stale = self._stale, []
-        answer = self._ask([*map(self._delete, stale), {"method": "thread/queue/add", "params": added}])
+        answer = self.ask([*map(self._delete, stale), {"method": "thread/queue/add", "params": added}])
         if "error" in answer:
             self._refuses = (answer["error"] or {}).get("code") in (-32600, -32601)  # it does not know the method
             raise PushFailed(f"Codex refuses: {str((answer['error'] or {}).get('message'))[:200]}")
@@ -106,7 +116,7 @@ class CodexSession:
         if queued := str(submission.get("id") or ""):
             self._queued[marker] = queued
 
-    def _ask(self, requests: list[Json]) -> Json:
+    def ask(self, requests: list[Json]) -> Json:
         """Start an app server, make these requests, and return the answer to the last. Raises PushFailed."""
         hello = {"clientInfo": {"name": "mcp_bridge", "title": "Multi-Agent Bridge", "version": "1"}}
         frames: list[Json] = [
@@ -161,8 +171,8 @@ class Rollout(Transcript):
         self._read_on()
         return self._turn
 
-    def expect(self, marker: str) -> None:
-        self._expected[marker] = "queued"  # the queue is on disk; what is in it is not lost
+    def expect(self, marker: str, *, asked: bool = False) -> None:
+        self._expected[marker] = None if asked else "queued"  # the queue is on disk; what is in it is not lost
         self._queued_at[marker] = self._clock()
 
     def forget(self, marker: str) -> None:

@@ -1,13 +1,15 @@
-"""`mcp-bridge listen monitor|rewake`: what our Claude Code plugin starts in a session. Standard library only.
+"""`mcp-bridge listen monitor|rewake|hook`: what clients start in a session. Standard library only.
 
 `monitor` prints each text as a line, which the client takes as an event; it waits as long as the session lives.
 `rewake` waits for one text, prints it on stderr and exits with 2, which wakes the session; where a monitor or another
-waiting hook is there already, or nobody sits at the session (`claude -p`), it exits at once and disturbs nothing.
+waiting hook is there already, or nobody sits at the session (`claude -p`), it exits at once and disturbs nothing. These two
+are of our Claude Code plugin. `hook` is a hook of Gemini CLI: it reads what happened and prints what the relay answers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -20,6 +22,7 @@ from mcp_bridge.push.listeners import Kind, Link, folder, is_running, names, rea
 
 FIND_S: Final = 0.5
 PATIENCE_S: Final = 30.0  # a relay starts with the session; longer than this there is none
+PASSED_ON: Final = {"event": "hook_event_name", "transcript": "transcript_path", "prompt": "prompt"}
 
 
 def find(home: Path) -> tuple[int, str] | None:
@@ -77,12 +80,29 @@ def rewake(home: Path) -> int:
     return 2
 
 
+def hook(home: Path) -> int:
+    """Print a hook's output. Without a relay there is nothing to say, and a hook that fails would be shown to the user."""
+    said: object = {}
+    with contextlib.suppress(OSError, ValueError):
+        happened = json.load(sys.stdin)
+        if isinstance(happened, dict) and (found := find(home)) is not None:
+            link = Link(socket.create_connection(("127.0.0.1", found[0]), 5))
+            given = {ours: happened.get(theirs, "") for ours, theirs in PASSED_ON.items()}
+            link.write({"kind": "hook", "secret": found[1], "given": given})
+            said = link.read().get("said", {})
+            link.close()
+    print(json.dumps(said), flush=True)
+    return 0
+
+
 def main(argv: list[str]) -> None:
     """Exits with 2 when a text should wake the session."""
     home = Path(os.environ.get("BRIDGE_HOME") or default_home())
-    if argv not in (["monitor"], ["rewake"]):
-        print("Usage: mcp-bridge listen monitor|rewake (our Claude Code plugin starts it)", file=sys.stderr)
+    if argv not in (["monitor"], ["rewake"], ["hook"]):
+        print("Usage: mcp-bridge listen monitor|rewake|hook (clients start it in a session)", file=sys.stderr)
         raise SystemExit(2 if argv != ["--help"] else 0)
+    if argv == ["hook"]:
+        raise SystemExit(hook(home))
     sys.stdin.close()
     try:
         raise SystemExit(monitor(home) if argv == ["monitor"] else rewake(home))

@@ -2,7 +2,7 @@
 
 They find this session's relay by a file in the data directory, named by the session and by the client's process, that
 only the user can read: a port on loopback and a secret. One JSON line each way: the listener says what it is, the relay
-gives it a text, the listener says that it printed it.
+gives it a text, the listener says that it printed it. A hook that is a process asks here too, and gets its output.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Listeners:
         self._guard = threading.Lock()
         self._socket: socket.socket | None = None
         self.changed = threading.Event()  # a listener came
+        self.hear: Callable[[Json], Json] | None = None  # what a hook is told
 
     def open(self) -> None:
         """Listen on a port of loopback, for this user only, and say so in the data directory."""
@@ -148,7 +149,11 @@ class Listeners:
     def _greet(self, link: Link) -> None:
         hello = link.read()
         kind = hello.get("kind")
-        if kind not in KINDS or not hmac.compare_digest(str(hello.get("secret", "")), self._secret):
+        known = hmac.compare_digest(str(hello.get("secret", "")).encode(), self._secret.encode())
+        if known and kind == "hook" and self.hear is not None:
+            with contextlib.suppress(OSError):
+                link.write({"said": self.hear(hello.get("given") or {})})
+        if not known or kind not in KINDS:
             link.close()
             return
         with self._guard:

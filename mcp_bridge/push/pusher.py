@@ -112,7 +112,6 @@ class Pusher:
         self._quiet = quiet or QuietHours()
         self._hold = hold  # the session would take a push in only later: better by a tool result, or when it is idle
         self._recall = recall  # take back a text that the client keeps for after the turn; whether it had not gone yet
-        self._recalling = threading.Lock()
         self._minute = minute
         self._clock = clock
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -274,7 +273,7 @@ class Pusher:
             found = self._next(anything=anything)
             if found is None:
                 return None
-            if not anything and choose(Session(self.offers(), self._failed_for(found.entries))) != rung:
+            if not anything and choose(Session(self._offers_now(), self._failed_for(found.entries))) != rung:
                 return None
             return self._take(found, rung, most_chars)
         finally:
@@ -282,7 +281,11 @@ class Pusher:
 
     def _may_pull(self, rung: Rung) -> bool:
         """Whether this could be the best rung for something; saves reading when it cannot."""
-        return self.rung == rung or bool(self._failed)
+        return choose(Session(self._offers_now())) == rung or bool(self._failed)
+
+    def _offers_now(self) -> frozenset[Rung]:
+        """The rungs that would bring something before this turn ends."""
+        return self.offers() - WAKING if self._hold() else self.offers()
 
     def give_back(self, push: Push) -> None:
         """It did not get there: the next rung has to bring it."""
@@ -316,7 +319,7 @@ class Pusher:
                 self._grown.set()
                 return None
             made, passed = self._make(found, rung, most_chars)
-            self._expect(made.push.marker)
+            self._expect(made.push.marker, asked=rung not in WAKING)
             self._remember(made.push.ids)
             self._after = made.reached
             self._hole = made.hole or passed
@@ -353,10 +356,10 @@ class Pusher:
     def _digest(self, found: Batch, marker: str, most_chars: int, proof: bool) -> Digest:
         return digest(self.agent, found.entries, found.cursor, marker, proof=proof, most_chars=most_chars)
 
-    def _expect(self, marker: str) -> None:
+    def _expect(self, marker: str, *, asked: bool = False) -> None:
         with self._guard:
             if self._transcript is not None:
-                self._transcript.expect(marker)
+                self._transcript.expect(marker, asked=asked)
 
     def _forget(self, marker: str) -> None:
         with self._guard:
@@ -380,15 +383,21 @@ class Pusher:
 
     def recall(self) -> bool:
         """Take back what the client would bring only after the turn that runs, for results bring it in the turn."""
-        with self._recalling:
-            with self._guard:
-                overtaken = self._transcript.overtaken() if self._flights and self._transcript else frozenset()
-                late = [push for push in self._flights if push.marker in overtaken]
-            back = [push for push in late if self._recall(push.marker)]
+        if not self._overtaken():
+            return False
+        with self._turn:  # what is just being written can be taken back after that
+            back = [push for push in self._overtaken() if self._recall(push.marker)]
             with self._guard:
                 for push in back:
                     self._lose(push, failed=False)
         return bool(back)
+
+    def _overtaken(self) -> list[Push]:
+        with self._guard:
+            if not self._flights or self._transcript is None:
+                return []
+            overtaken = self._transcript.overtaken()
+            return [push for push in self._flights if push.marker in overtaken]
 
     def _settle(self) -> bool:
         if not self._flights or self._transcript is None or not self._transcript.readable:

@@ -53,8 +53,8 @@ class Transcript:
             self.follow(found)
         return self._path is not None and self._path.exists()
 
-    def expect(self, marker: str) -> None:
-        """A text with this marker is about to be pushed. What was written before cannot hold it."""
+    def expect(self, marker: str, *, asked: bool = False) -> None:
+        """A text with this marker is about to be pushed, or handed to who `asked`. What is written cannot hold it yet."""
         if not self._expected and self.readable and self._path is not None:
             start = self._path.stat().st_size - BACK_BYTES
             if start > self._offset:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from mcp_bridge.push.ladder import SWITCHES
-from mcp_bridge.setup import edit
+from mcp_bridge.setup import edit, hooks
 
-SERVER: Final = "bridge"
+SERVER: Final = hooks.SERVER
 TOKEN_VARIABLE: Final = "BRIDGE_TOKEN"  # noqa: S105  the name of a variable
 # what `mcp-bridge mcp` reads from its environment; clients that give their servers a bare one are told to pass it on
 PASSED_ON: Final = (
@@ -94,6 +94,15 @@ class Client:
         toml = self.name == "codex"
         section = _section(self.name, place, scope)
         return [Target(path, section, entry, toml) for path in _files(self.name, place, scope)]
+
+    def hooks(self, place: Place, scope: Scope, command: list[str], *, wanted: bool) -> hooks.HooksTarget | None:
+        """The file with our hooks, for clients that have one; for the user's own sessions only."""
+        if scope != "user" or self.name not in ("codex", "gemini"):
+            return None
+        path = _files(self.name, place, "user")[0]
+        if self.name == "codex":
+            return hooks.for_codex(path.parent, wanted=wanted)
+        return hooks.for_gemini(path, command, wanted=wanted and place.platform != "win32")
 
 
 CLIENTS: Final = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,16 @@ class Object:
     open: int
     close: int
     members: tuple[Member, ...]
+    comma: int
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array's brackets and where its items start and end; `comma` is where a trailing comma stands, else -1."""
+
+    open: int
+    close: int
+    items: tuple[tuple[int, int], ...]
     comma: int
 
 
@@ -65,14 +76,23 @@ class Scanner:
         return found.end()
 
     def _array(self, at: int) -> int:
+        return self.array(at).close + 1
+
+    def array(self, at: int) -> Array:
+        """The array whose bracket is here."""
+        if self.text[at : at + 1] != "[":
+            raise CannotEdit(f"expected an array at character {at}")
+        opened, comma = at, -1
+        items: list[tuple[int, int]] = []
         at = self.skip(at + 1)
         while self.text[at : at + 1] != "]":
-            at = self.skip(self.value(at))
-            if self.text[at : at + 1] == ",":
-                at = self.skip(at + 1)
-            elif self.text[at : at + 1] != "]":
+            if items and comma < 0:
                 raise CannotEdit(f"not valid JSON at character {at}")
-        return at + 1
+            items.append((at, self.value(at)))
+            at, comma = self.skip(items[-1][1]), -1
+            if self.text[at : at + 1] == ",":
+                at, comma = self.skip(at + 1), at
+        return Array(opened, at, tuple(items), comma)
 
     def object(self, at: int) -> Object:
         """The object whose brace is here."""
@@ -220,6 +240,82 @@ def json_remove(text: str, section: Section, name: str) -> str:
     member = _find(inside, name)
     assert member is not None
     return _cut(text, inside, member)
+
+
+Ours = Callable[[Any], bool]
+
+
+def json_item_set(text: str, way: tuple[str, ...], item: Any, ours: Ours) -> str:
+    """Put `item` at the end of the array at `way`, or in place of the one there that is `ours`."""
+    found = _array_at(text, way)
+    if found is None:
+        return json_set(text, way[:-1], way[-1], [item])
+    value = _dump(text, item, len(way) + 1)
+    for start, end in found.items:
+        if ours(_value(text, start, end)):
+            return text if _value(text, start, end) == item else text[:start] + value + text[end:]
+    newline, step = _newline(text), _indent(text)
+    line = newline + step * (len(way) + 1) + value
+    if not found.items:
+        tail = newline + step * len(way)
+        return text[: found.open + 1] + line + tail + text[found.close :]
+    if found.comma >= 0:
+        return text[: found.comma + 1] + line + "," + text[found.comma + 1 :]
+    last = found.items[-1][1]
+    return text[:last] + "," + line + text[last:]
+
+
+def json_item_remove(text: str, way: tuple[str, ...], ours: Ours) -> str:
+    """Take the items that are `ours` out of the array at `way`, and what is empty then: the array, and what held it."""
+    before = text
+    while (found := _array_at(text, way)) is not None:
+        place = next((i for i, (start, end) in enumerate(found.items) if ours(_value(text, start, end))), None)
+        if place is None:
+            break
+        text = _cut_item(text, found, place)
+    if text == before:
+        return text
+    for depth in range(len(way), 0, -1):
+        if not _is_empty(text, way[:depth]):
+            break
+        inside = _objects(text, way[: depth - 1])[-1]
+        member = _find(inside, way[depth - 1])
+        assert member is not None  # it was found to be empty
+        text = _cut(text, inside, member)
+    return text
+
+
+def _array_at(text: str, way: tuple[str, ...]) -> Array | None:
+    """The array at `way`; None when there is none. Raises CannotEdit for another value."""
+    if not text.strip("\ufeff \t\r\n"):
+        return None
+    found = _objects(text, way[:-1])
+    member = _find(found[-1], way[-1]) if len(found) == len(way) else None
+    return Scanner(text).array(member.value) if member else None
+
+
+def _is_empty(text: str, way: tuple[str, ...]) -> bool:
+    found = _objects(text, way[:-1])
+    member = _find(found[-1], way[-1])
+    return member is not None and re.fullmatch(r"\[\s*\]|\{\s*\}", text[member.value : member.end]) is not None
+
+
+def _value(text: str, start: int, end: int) -> Any:
+    return json.loads(_plain(text[start:end]), strict=False)
+
+
+def _cut_item(text: str, found: Array, place: int) -> str:
+    """Remove an item with the comma and the white space that belong to it; comments stay."""
+    start, end = found.items[place]
+    trimmed = text[:start].rstrip(" \t\r\n")
+    if place + 1 < len(found.items) or found.comma >= 0:
+        skipped = Scanner(text).skip(end)
+        return trimmed + text[end:skipped] + text[skipped + 1 :]
+    if place > 0:
+        comma = Scanner(text).skip(found.items[place - 1][1])
+        return text[:comma] + trimmed[comma + 1 :] + text[end:]
+    rest = text[end : found.close]
+    return trimmed + (rest if rest.strip() else "") + text[found.close :]
 
 
 def _cut(text: str, found: Object, member: Member) -> str:

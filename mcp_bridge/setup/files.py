@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from hub.storage.directory import make_private
 from mcp_bridge.setup.edit import CannotEdit
@@ -62,6 +63,35 @@ def edited(path: Path, edit: Callable[[str], str]) -> Change:
     before = read(path)
     text, encoding = decode(before or b"")
     return Change(path, before, edit(text).encode(encoding))
+
+
+class Writes(Protocol):
+    """What puts something of ours into one file, and takes it out."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def put(self, text: str) -> str: ...
+
+    def take(self, text: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Several changes to one file."""
+
+    path: Path
+    parts: tuple[Writes, ...]
+
+    def put(self, text: str) -> str:
+        for part in self.parts:
+            text = part.put(text)
+        return text
+
+    def take(self, text: str) -> str:
+        for part in self.parts:
+            text = part.take(text)
+        return text
 
 
 class Ledger:

@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from mcp_bridge.push.hooks import FIELDS, TOOL
+from mcp_bridge.push.hooks import FIELDS
 from mcp_bridge.push.ladder import switches
+from mcp_bridge.push.moments import TOOL
 
 MARKETPLACE: Final = "multi-agent-bridge"
 NAME: Final = "bridge"

@@ -74,6 +74,44 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "reach-hooks-codex",
+        "With hooks that its user trusts, a running turn of Codex has a message in its next request, whatever tool it calls.",
+        (
+            f"{CODEX}::test_a_message_is_in_the_next_request_of_a_running_turn_though_codex_calls_no_tool_of_ours",
+            f"{CODEX}::test_what_came_while_the_last_answer_was_made_keeps_the_turn_going_once",
+            f"{CODEX}::test_in_a_turn_of_an_interactive_codex_a_hook_brings_it_and_the_queue_does_not_repeat_it",
+            f"{CODEX}::test_hooks_that_the_user_did_not_trust_or_left_out_bring_nothing",
+            f"{CODEX}::test_doctor_tells_whether_the_user_trusts_our_hooks",
+            f"{QUEUE}::test_in_a_turn_a_hook_gets_what_the_queue_would_bring_later",
+            f"{QUEUE}::test_a_hook_of_a_subagent_is_not_the_sessions",
+            f"{SETUP}::test_hooks_come_and_go_and_leave_the_file_as_it_was",
+        ),
+        Mutant(
+            "mcp_bridge/push/pusher.py",
+            "return self.offers() - WAKING if self._hold() else self.offers()",
+            "return self.offers()",
+            f"{QUEUE}::test_in_a_turn_a_hook_gets_what_the_queue_would_bring_later",
+        ),
+    ),
+    Claim(
+        "reach-hooks-gemini",
+        "A running turn of Gemini CLI has a message in its next request, whatever tool it calls; an answer after it proves it.",
+        (
+            f"{GEMINI}::test_a_message_is_in_the_next_request_of_a_running_turn_though_gemini_calls_no_tool_of_ours",
+            f"{GEMINI}::test_what_came_while_the_last_answer_was_made_keeps_the_turn_going_once",
+            f"{GEMINI}::test_what_waited_comes_with_a_prompt_and_is_not_seen_when_the_model_does_not_answer",
+            f"{GEMINI}::test_hooks_that_were_left_out_bring_nothing",
+            "tests/push/test_gemini.py::test_an_answer_that_is_written_again_with_its_tools_proves_nothing_of_what_they_brought",
+            f"{SETUP}::test_when_somebody_wrote_since_only_our_hooks_go",
+        ),
+        Mutant(
+            "mcp_bridge/push/gemini.py",
+            ' and (answer := str(line.get("id", ""))) != self._answer:\n            self._answer = answer',
+            ":",
+            "tests/push/test_gemini.py::test_an_answer_that_is_written_again_with_its_tools_proves_nothing_of_what_they_brought",
+        ),
+    ),
+    Claim(
         "reach-gemini",
         "The real Gemini CLI, set up by one command, joins, sends and polls; a message to it is in its next request.",
         (

@@ -36,6 +36,7 @@ class Codex:
         self.home, self.project = home, project
         self._terminal: Terminal | None = None
         self.config = home / ".codex" / "config.toml"
+        self.hooks = self.config.with_name("hooks.json")
         self.config.parent.mkdir(parents=True, exist_ok=True)
         project.mkdir(exist_ok=True)
         self.config.write_text(CONFIG.format(url=model_url, project=project))
@@ -63,6 +64,10 @@ class Codex:
     def start(self, *arguments: str) -> None:
         """An interactive session."""
         self._terminal = Terminal([str(CODEX), *arguments], self.environment, self.project)
+
+    def type(self, text: str) -> None:
+        assert self._terminal is not None
+        self._terminal.type(text)
 
     @property
     def screen(self) -> bytes:

@@ -48,6 +48,11 @@ class Gemini:
         chosen = ("--approval-mode", "yolo", "--skip-trust", "--model", "gemini-2.5-flash")
         return self._run(str(GEMINI), *chosen, "--prompt", text)
 
+    def fails(self, text: str) -> None:
+        """One turn that comes to no good end."""
+        chosen = ("--approval-mode", "yolo", "--skip-trust", "--model", "gemini-2.5-flash")
+        assert run_in(self.project, self.environment, str(GEMINI), *chosen, "--prompt", text).returncode != 0
+
     def _run(self, *command: str) -> str:
         done = run_in(self.project, self.environment, *command)
         assert done.returncode == 0, done.stdout + done.stderr

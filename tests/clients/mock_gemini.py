@@ -27,6 +27,7 @@ class MockGemini(LoopbackModel):
     def __init__(self, script: Script) -> None:
         self.script = script
         self.bodies: list[Body] = []
+        self.refuses = False  # answers every request with an error that no client tries again
         model = self
 
         class Handler(LoopbackHandler):
@@ -36,6 +37,9 @@ class MockGemini(LoopbackModel):
                     self.send(b'{"totalTokens": 1}', "application/json")
                     return
                 model.bodies.append(body)
+                if model.refuses:
+                    self.send_error(400, "refused")
+                    return
                 answer = json.dumps(model.answer(body))
                 if "streamGenerateContent" in self.path:
                     self.send(f"data: {answer}\n\n".encode(), "text/event-stream")

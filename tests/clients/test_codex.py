@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mcp_bridge.doctor.hooks import trust
 from mcp_bridge.push.codex import CodexSession
 from tests.clients.codex import CODEX, Codex
 from tests.clients.hub import HubAtHome
@@ -29,6 +30,18 @@ class Stage(HubAtHome):
         self.codex.bridge("setup", "codex")
         super().__init__(self.codex.environment)
         self._start_hub()
+
+    def enter_by_hand(self, agent: str) -> None:
+        """A first session, over now, has made the agent; the next one is the same."""
+        self.model.script = lambda body: [say("bye")] if outputs(body) else [call("join", room="proj")]
+        self.codex.exec("join the others")
+        assert self.member(agent)
+        self.codex.bridge("setup", "codex", "--with", "hook")
+        self.model.bodies.clear()
+
+    def holds(self, body: Body, message: str) -> int:
+        """How often a message is in this request."""
+        return len(re.findall(rf"id {message}(?![0-9a-z])", json.dumps(body["input"])))
 
     def close(self) -> None:
         self.codex.close()
@@ -94,10 +107,10 @@ def test_what_codex_did_not_poll_rides_on_its_next_result_and_is_not_seen_withou
     assert stage.receipt(sent[0]) in ("queued", "delivered"), "no call came after it"
 
 
-def open_session(stage: Stage) -> None:
+def open_session(stage: Stage, *options: str) -> None:
     """An interactive session that has called a tool once and is idle."""
     stage.model.script = lambda body: [say("understood")] if outputs(body) else [call("join", room="proj")]
-    stage.codex.start("join the others")
+    stage.codex.start(*options, "join the others")
     eventually_sync(lambda: stage.reach_of("codex-proj") == "push", within_s=60, what="its queue can be written")
 
 
@@ -161,6 +174,103 @@ def test_a_text_in_the_queue_of_a_busy_codex_can_be_taken_back_and_never_comes(s
     eventually_sync(lambda: b"TURN-OVER" in stage.codex.screen, within_s=20, what="the turn ends")
     assert not threading.Event().wait(12), "longer than an idle session waits before it looks into its queue"
     assert not stage.model.having("TAKEN-BACK-WORD")
+
+
+TRUSTING = "--dangerously-bypass-hook-trust"  # what a user does once in `/hooks`
+
+
+def test_a_message_is_in_the_next_request_of_a_running_turn_though_codex_calls_no_tool_of_ours(stage: Stage) -> None:
+    sent: list[str] = []
+
+    def work(body: Body) -> list[Item]:
+        if not outputs(body):
+            sent.append(stage.send("MIDTURN-WORD", "codex-proj"))
+            return [use("exec_command", cmd="true")]
+        return [say("ALL-DONE")]
+
+    stage.enter_by_hand("codex-proj")
+    stage.model.script = work
+    assert "ALL-DONE" in stage.codex.exec(TRUSTING, "work alone")
+    first, second = stage.model.bodies
+    assert not stage.holds(first, sent[0])
+    assert stage.holds(second, sent[0]) == 1
+    assert stage.receipts(sent[0]) == [("codex-proj", "seen")], "the model answered after it"
+
+
+def test_what_came_while_the_last_answer_was_made_keeps_the_turn_going_once(stage: Stage) -> None:
+    sent: list[str] = []
+
+    def work(body: Body) -> list[Item]:
+        if not sent:
+            sent.append(stage.send("LATE-WORD", "codex-proj"))
+        return [say("ALL-DONE" if stage.holds(body, sent[0]) else "FIRST-ANSWER")]
+
+    stage.enter_by_hand("codex-proj")
+    stage.model.script = work
+    assert "ALL-DONE" in stage.codex.exec(TRUSTING, "work alone")
+    assert [stage.holds(body, sent[0]) for body in stage.model.bodies] == [0, 1]
+    assert stage.receipts(sent[0]) == [("codex-proj", "seen")]
+
+
+def test_hooks_that_the_user_did_not_trust_or_left_out_bring_nothing(stage: Stage) -> None:
+    sent: list[str] = []
+
+    def work(body: Body) -> list[Item]:
+        if not outputs(body):
+            sent.append(stage.send("MIDTURN-WORD", "codex-proj"))
+            return [use("exec_command", cmd="true")]
+        return [say("ALL-DONE")]
+
+    stage.enter_by_hand("codex-proj")
+    stage.model.script = work
+    stage.codex.exec("work alone")
+    stage.codex.bridge("setup", "codex")
+    assert stage.codex.hooks.exists(), "what the user wanted stays"
+    stage.codex.bridge("setup", "codex", "--without", "hook")
+    assert not stage.codex.hooks.exists()
+    stage.codex.exec(TRUSTING, "work alone")
+    assert len(stage.model.bodies) == 4
+    assert not stage.model.having("MIDTURN-WORD")
+    assert {stage.receipt(message) for message in sent} <= {"queued", "delivered"}
+
+
+def test_in_a_turn_of_an_interactive_codex_a_hook_brings_it_and_the_queue_does_not_repeat_it(stage: Stage) -> None:
+    stage.codex.bridge("setup", "codex", "--with", "hook")
+    open_session(stage, TRUSTING)
+    sent: list[str] = []
+
+    def work(body: Body) -> list[Item]:
+        if "BEGIN-WORK" not in json.dumps(body["input"]):
+            return [say("understood")]
+        if not sent:
+            sent.append(stage.send("MIDTURN-WORD", "codex-proj"))
+            return [use("exec_command", cmd="true")]
+        return [say("ALL-DONE")]
+
+    stage.model.script = work
+    stage.send("BEGIN-WORK", "codex-proj")
+    eventually_sync(lambda: stage.model.having("MIDTURN-WORD"), within_s=60, what="the request after the tool")
+    eventually_sync(lambda: b"ALL-DONE" in stage.codex.screen, within_s=20, what="the turn ends")
+    eventually_sync(lambda: stage.receipt(sent[0]) == "seen", what="the answer proves it")
+    assert not threading.Event().wait(12), "longer than an idle session waits before it looks into its queue"
+    assert stage.holds(stage.model.bodies[-1], sent[0]) == 1
+
+
+def test_doctor_tells_whether_the_user_trusts_our_hooks(stage: Stage) -> None:
+    codex = CodexSession(stage.codex.config.parent, str(CODEX))
+    assert trust(codex, str(stage.codex.project)) == []
+    stage.codex.bridge("setup", "codex", "--with", "hook")
+    assert trust(codex, str(stage.codex.project)) == ["untrusted"] * 4
+    stage.codex.start()
+    eventually_sync(lambda: b"trusting" in stage.codex.screen, within_s=60, what="it asks its user")
+
+    def chosen() -> bool:
+        stage.codex.type("2")  # what is typed before it listens is dropped
+        return b"2. Trust all and continue" in stage.codex.screen
+
+    eventually_sync(chosen, within_s=30, what="that answer is chosen")
+    stage.codex.type("\r")
+    eventually_sync(lambda: trust(codex, str(stage.codex.project)) == ["trusted"] * 4, within_s=30)
 
 
 def test_setup_and_remove_leave_codex_with_its_own_configuration(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,18 @@ class Stage(HubAtHome):
         self.gemini.bridge("setup", "gemini")
         super().__init__(self.gemini.environment)
         self._start_hub()
+
+    def enter_by_hand(self, agent: str) -> None:
+        """A first session, over now, has made the agent; the next one is the same."""
+        self.model.script = lambda body: [say("bye")] if outputs(body) else [use("mcp_bridge_join", room="proj")]
+        self.gemini.prompt("join the others")
+        assert self.member(agent)
+        self.model.bodies.clear()
+        self.model.script = lambda _body: [say("understood")]
+
+    def holds(self, body: Body, message: str) -> int:
+        """How often a message is in this request."""
+        return len(re.findall(rf"id {message}(?![0-9a-z])", json.dumps(body["contents"])))
 
     def close(self) -> None:
         self.stop_hub()
@@ -68,6 +81,56 @@ def test_gemini_joins_sends_and_polls_and_a_message_to_it_is_in_its_next_request
     said = stage.hub("GET", "/v1/rooms/proj/messages")["items"]
     assert ("gemini-proj", "hello from gemini") in [(message["from"], message["text"]) for message in said]
     assert stage.receipts(sent[0]) == [("gemini-proj", "seen")], "the poll after it acknowledged"
+
+
+def test_a_message_is_in_the_next_request_of_a_running_turn_though_gemini_calls_no_tool_of_ours(stage: Stage) -> None:
+    sent: list[str] = []
+
+    def work(body: Body) -> list[Part]:
+        if not outputs(body):
+            sent.append(stage.send("MIDTURN-WORD", "gemini-proj"))
+            return [use("list_directory", dir_path=".")]
+        return [say("ALL-DONE")]
+
+    stage.enter_by_hand("gemini-proj")
+    stage.model.script = work
+    assert "ALL-DONE" in stage.gemini.prompt("work alone")
+    assert [stage.holds(body, sent[0]) for body in stage.model.bodies] == [0, 1]
+    assert stage.receipts(sent[0]) == [("gemini-proj", "seen")], "the model answered after it"
+
+
+def test_what_came_while_the_last_answer_was_made_keeps_the_turn_going_once(stage: Stage) -> None:
+    sent: list[str] = []
+
+    def work(body: Body) -> list[Part]:
+        if not sent:
+            sent.append(stage.send("LATE-WORD", "gemini-proj"))
+        return [say("ALL-DONE" if stage.holds(body, sent[0]) else "FIRST-ANSWER")]
+
+    stage.enter_by_hand("gemini-proj")
+    stage.model.script = work
+    assert "ALL-DONE" in stage.gemini.prompt("work alone")
+    assert [stage.holds(body, sent[0]) for body in stage.model.bodies] == [0, 1]
+    assert stage.receipts(sent[0]) == [("gemini-proj", "seen")]
+
+
+def test_what_waited_comes_with_a_prompt_and_is_not_seen_when_the_model_does_not_answer(stage: Stage) -> None:
+    stage.enter_by_hand("gemini-proj")
+    sent = stage.send("WAITING-WORD", "gemini-proj")
+    stage.model.refuses = True
+    stage.gemini.fails("work alone")
+    assert stage.holds(stage.model.bodies[-1], sent) == 1
+    assert stage.receipt(sent) in ("queued", "delivered")
+
+
+def test_hooks_that_were_left_out_bring_nothing(stage: Stage) -> None:
+    stage.enter_by_hand("gemini-proj")
+    stage.gemini.bridge("setup", "gemini", "--without", "hook")
+    assert b'"hooks"' not in stage.gemini.settings.read_bytes()
+    sent = stage.send("WAITING-WORD", "gemini-proj")
+    stage.gemini.prompt("work alone")
+    assert not stage.model.having("WAITING-WORD")
+    assert stage.receipt(sent) in ("queued", "delivered")
 
 
 def test_setup_and_remove_leave_gemini_with_its_own_settings(tmp_path: Path) -> None:

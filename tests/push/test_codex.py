@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,8 @@ class Session:
             file.writelines(LINES[start:end])
 
     def said(self) -> list[dict[str, object]]:
+        if not self.log.exists():
+            return []
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def asked(self) -> list[str]:
@@ -107,6 +110,7 @@ def test_the_way_is_there_from_the_first_tool_call_on(session: Session) -> None:
         {**META, "threadId": "../../etc/passwd"},
         {**META, "threadId": 7},
         {**META, "x-codex-turn-metadata": {"turn_trigger": "exec"}},
+        {**META, "x-codex-turn-metadata": {"turn_trigger": "user", "thread_source": "subagent"}},
     ],
 )
 def test_a_session_that_ends_with_its_turn_or_has_no_name_offers_none(
@@ -114,6 +118,25 @@ def test_a_session_that_ends_with_its_turn_or_has_no_name_offers_none(
 ) -> None:
     assert not session.codex.notice(meta)
     assert not session.codex.works
+
+
+def test_a_hook_names_the_session_before_its_first_call_and_offers_no_queue_by_itself(session: Session) -> None:
+    assert session.codex.asks({"threadId": THREAD}, THREAD)
+    session.write(0, 4)
+    assert session.rollout.busy, "its rollout is known"
+    assert not session.codex.works, "it may be one that ends with its turn"
+    assert session.codex.notice(META)
+    assert session.codex.works
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_hook_of_a_subagent_is_not_the_sessions(session: Session, known: bool) -> None:
+    if known:
+        session.codex.notice(META)
+    other = THREAD.replace("01a2", "01a3")
+    assert not session.codex.asks({"threadId": other}, THREAD)
+    assert not session.codex.asks({"threadId": "../x"}, "../x")
+    assert session.codex.thread == (THREAD if known else "")
 
 
 def test_a_text_goes_over_stdin_into_the_sessions_queue(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +282,25 @@ def test_a_text_that_a_turn_overtook_on_its_way_into_the_queue_is_taken_back_for
     assert pushes.pusher.once(), "no poll came in that turn: it goes into the queue after all"
 
 
+def test_a_poll_that_comes_while_the_text_is_being_written_waits_and_takes_it_back(
+    session: Session, pushes: Pushes
+) -> None:
+    settled: list[bool] = []
+    poll = threading.Thread(target=lambda: settled.append(pushes.pusher.settle()))
+
+    def write() -> None:
+        session.begin_turn()
+        poll.start()
+        assert not threading.Event().wait(0.2)
+        assert settled == [], "nothing is known yet of what to take back"
+
+    pushes.while_writing = write
+    assert pushes.pusher.once()
+    poll.join(10)
+    assert settled == [True]
+    assert pushes.pusher.coming() == []
+
+
 def test_what_poll_showed_after_a_text_was_taken_back_is_not_queued_again(session: Session, pushes: Pushes) -> None:
     pushes.while_writing = session.begin_turn
     pushes.pusher.once()
@@ -318,6 +360,29 @@ def test_a_text_given_up_is_not_left_in_the_queue_beside_its_successor(session: 
     assert session.asked() == ["add", "delete", "add"]
     assert not session.codex.recall("1" * 12), "it is not ours any more"
     assert session.codex.recall("2" * 12)
+
+
+def test_in_a_turn_a_hook_gets_what_the_queue_would_bring_later(session: Session, pushes: Pushes) -> None:
+    pushes.pusher.pulls.add("hook")
+    session.write(0, 7)
+    assert pushes.pusher.pull("hook", anything=False) is None, "an idle session is woken instead"
+    session.write(1, 4)
+    made = pushes.pusher.pull("hook", anything=False)
+    assert made is not None
+    assert made.push.ids == ["m1"]
+
+
+def test_what_a_hook_was_given_and_the_client_did_not_write_down_goes_another_way(
+    session: Session, pushes: Pushes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_bridge.push.pusher.LOST_S", -1.0)
+    session.begin_turn()
+    pushes.pusher.pulls.add("hook")
+    assert pushes.pusher.pull("hook", anything=False) is not None
+    assert pushes.pusher.coming() == ["m1"]
+    assert pushes.pusher.settle()
+    assert pushes.pusher.coming() == []
+    assert session.asked() == [], "it never was in the queue"
 
 
 def test_a_server_that_fails_takes_nothing_back(session: Session) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mcp_bridge.push.channel import CAPABILITY, METHOD, Channel
 from mcp_bridge.push.hooks import MOST_STOPS, Hooks
+from mcp_bridge.push.moments import CLAUDE_CODE, CODEX, GEMINI, Dialect
 from mcp_bridge.push.ways import PushFailed
 from mcp_bridge.relay import Relay
 from tests.push.test_flights import Client
@@ -73,6 +74,40 @@ def test_a_turn_is_not_kept_open_for_ever(tmp_path: Path) -> None:
     assert "m1-" in asked(hooks, "UserPromptSubmit")
     client.log.count += 1
     assert asked(hooks, "Stop")
+
+
+def test_a_turn_that_goes_on_is_no_prompt_of_the_user_where_the_client_says_so(tmp_path: Path) -> None:
+    client = Client(tmp_path)
+    hooks = hooks_of(client)
+    held = []
+    assert hooks.heard({"event": "BeforeAgent"}, GEMINI)
+    for client.log.count in range(1, MOST_STOPS + 3):
+        said = hooks.answer({"event": "AfterAgent"}, GEMINI)
+        held.append(said.get("decision"))
+        if said:
+            hooks.answer({"event": "BeforeAgent", "prompt": said["reason"]}, GEMINI)
+    assert held == ["deny"] * MOST_STOPS + [None, None]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "event", "wanted"),
+    [
+        (CLAUDE_CODE, "Stop", {"hookSpecificOutput": {"hookEventName": "Stop", "additionalContext": "x"}}),
+        (CODEX, "Stop", {"decision": "block", "reason": "x"}),
+        (CODEX, "PostToolUse", {"hookSpecificOutput": {"hookEventName": "PostToolUse", "additionalContext": "x"}}),
+        (GEMINI, "AfterAgent", {"decision": "deny", "reason": "x"}),
+        (GEMINI, "AfterTool", {"hookSpecificOutput": {"hookEventName": "AfterTool", "additionalContext": "x"}}),
+    ],
+)
+def test_each_client_is_answered_in_its_own_words(dialect: Dialect, event: str, wanted: dict[str, Any]) -> None:
+    assert dialect.output(event, "x") == wanted
+
+
+def test_events_of_another_client_are_not_heard(tmp_path: Path) -> None:
+    hooks = hooks_of(Client(tmp_path))
+    assert not hooks.heard({"event": "AfterTool"})
+    assert not hooks.heard({"event": "PostToolUse"}, GEMINI)
+    assert not hooks.heard({}, CODEX)
 
 
 def test_a_prompt_that_is_a_monitors_line_gets_what_was_announced(tmp_path: Path) -> None:

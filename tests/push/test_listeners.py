@@ -181,5 +181,43 @@ def printing(listeners: Listeners) -> Iterator[list[str]]:
             thread.join(10)
 
 
+def hook(home: Path, given: str) -> str:
+    """What the hook's process prints; it is a child of ours, as it is a child of the client."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("CLAUDE")}
+    env |= {"BRIDGE_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mcp_bridge", "listen", "hook"]
+    done = subprocess.run(command, env=env, input=given, capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout
+
+
+def test_a_hook_that_is_a_process_prints_what_the_session_answers_and_passes_on_what_it_needs(
+    tmp_path: Path, listeners: Listeners
+) -> None:
+    heard: list[dict[str, object]] = []
+
+    def hear(given: dict[str, object]) -> dict[str, object]:
+        heard.append(given)
+        return {"decision": "deny", "reason": "é\n"}
+
+    listeners.hear = hear
+    happened = {"hook_event_name": "AfterAgent", "transcript_path": "/x", "prompt": "p", "tool_response": "much"}
+    assert json.loads(hook(tmp_path, json.dumps(happened))) == {"decision": "deny", "reason": "é\n"}
+    assert heard == [{"event": "AfterAgent", "transcript": "/x", "prompt": "p"}]
+
+
+@pytest.mark.parametrize("given", ["", "[]", "{", '{"hook_event_name": "AfterTool"}'])
+def test_a_hook_without_a_session_says_nothing_and_does_not_fail(tmp_path: Path, given: str) -> None:
+    assert hook(tmp_path, given) == "{}\n"
+
+
+@pytest.mark.parametrize("secret", ["wrong", "é", ""])
+def test_who_does_not_know_the_secret_hears_nothing_of_a_session(listeners: Listeners, secret: str) -> None:
+    listeners.hear = lambda _given: {"reason": "private"}
+    told = read(listeners._paths[0])
+    with socket.create_connection(("127.0.0.1", told["port"]), 5) as link, link.makefile("rb") as file:
+        link.sendall(json.dumps({"kind": "hook", "secret": secret, "given": {}}).encode() + b"\n")
+        assert file.readline() == b""
+
+
 def test_a_bar_in_a_text_cannot_pass_for_the_end_of_a_message() -> None:
     assert one_line("id m1-1 from eve: x | id m1-2 from boss: y").count(" | ") == 0

@@ -20,7 +20,8 @@ from mcp_bridge.push.ladder import SWITCHES
 from mcp_bridge.setup import edit
 from mcp_bridge.setup.clients import CLIENTS, CannotSetUp, Place, Target
 from mcp_bridge.setup.edit import CannotEdit
-from mcp_bridge.setup.files import Ledger, decode
+from mcp_bridge.setup.files import Ledger, Writes, decode
+from mcp_bridge.setup.hooks import HooksTarget, for_gemini, is_ours
 
 COMMAND = ["/opt/bin/mcp-bridge", "mcp"]
 URL = "https://hub.example"
@@ -92,7 +93,7 @@ def prepare(folder: Path, client: str, scope: Any, fixture: str, url: str | None
     return target, data
 
 
-def do(target: Target, folder: Path, *, remove: bool = False) -> None:
+def do(target: Writes, folder: Path, *, remove: bool = False) -> None:
     ledger = Ledger(folder / "bridge")
     change = change_for(target, ledger, remove=remove)
     if change.needed:
@@ -412,3 +413,156 @@ def test_a_rung_that_is_left_out_is_neither_in_the_entry_nor_in_the_plugin(
     assert not {path.name for path in market.rglob("*.json")} & {"hooks.json", "monitors.json"}
     server = json.loads((market / "bridge" / ".mcp.json").read_text())["mcpServers"]["bridge"]
     assert server["args"][-6:] == ["--without", "monitor", "--without", "rewake", "--without", "hook"]
+
+
+# --- hooks in files -------------------------------------------------------------------------------------------------
+
+OTHERS = """{
+  "hooks": {
+    // mine
+    "PostToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "check"}]}], /* first */
+    "AfterTool": [
+      {"hooks": [{"name": "mine", "type": "command", "command": "x listen hook"}]},
+    ],
+    "Stop": []
+  },
+  "theme": "dark"
+}
+"""
+HOOK_FILES = {**FIXTURES, "other hooks": OTHERS.encode(), "other hooks, CRLF": OTHERS.replace("\n", "\r\n").encode()}
+
+
+def hooks_target(folder: Path, client: str, *, wanted: bool = True) -> HooksTarget:
+    found = CLIENTS[client].hooks(place(folder), "user", COMMAND, wanted=wanted)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("client", ["codex", "gemini"])
+@pytest.mark.parametrize("fixture", HOOK_FILES)
+def test_hooks_come_and_go_and_leave_the_file_as_it_was(tmp_path: Path, client: str, fixture: str) -> None:
+    target = hooks_target(tmp_path, client)
+    before = HOOK_FILES[fixture]
+    before = before.replace(b"%s", b"other") if before and b"%" in before else before
+    if before is not None:
+        target.path.parent.mkdir(parents=True)
+        target.path.write_bytes(before)
+    do(target, tmp_path)
+    put = target.path.read_bytes()
+    assert target.in_place()
+    found = json.loads(edit._plain(decode(put)[0].lstrip("\ufeff")))["hooks"]
+    assert all(sum(map(is_ours, found[event])) == 1 for event in target.groups)
+    assert all(is_ours(found[event][-1]) for event in target.groups), "where the trust of other hooks does not move"
+    do(target, tmp_path)
+    assert target.path.read_bytes() == put, "a second setup changes nothing"
+    do(target, tmp_path, remove=True)
+    assert (target.path.read_bytes() if target.path.exists() else None) == before
+
+
+@pytest.mark.parametrize("client", ["codex", "gemini"])
+def test_when_somebody_wrote_since_only_our_hooks_go(tmp_path: Path, client: str) -> None:
+    target = hooks_target(tmp_path, client)
+    target.path.parent.mkdir(parents=True)
+    target.path.write_text(OTHERS)
+    do(target, tmp_path)
+    newer = target.path.read_text().replace('"dark"', '"light"')
+    target.path.write_text(newer)
+    do(target, tmp_path, remove=True)
+    left = target.path.read_text()
+    wanted = json.loads(edit._plain(OTHERS.replace('"dark"', '"light"')))
+    found = json.loads(edit._plain(left))
+    assert {event: groups for event, groups in found["hooks"].items() if groups} == {
+        event: groups for event, groups in wanted["hooks"].items() if groups
+    }
+    assert found["theme"] == "light"
+    assert "// mine" in left
+    assert "/* first */" in left
+
+
+def test_a_hook_that_changed_replaces_ours(tmp_path: Path) -> None:
+    old, new = (
+        hooks_target(tmp_path, "gemini"),
+        for_gemini(tmp_path / "s.json", ["/new/mcp-bridge", "mcp"], wanted=True),
+    )
+    text = new.put(old.put(OTHERS))
+    assert text.count("/new/mcp-bridge listen hook") == 3
+    assert COMMAND[0] not in text
+
+
+@pytest.mark.parametrize("broken", ['{"hooks": []}', '{"hooks": {"Stop": {}}}', "{"])
+def test_hooks_of_another_shape_are_left_for_a_person(tmp_path: Path, broken: str) -> None:
+    target = hooks_target(tmp_path, "codex")
+    target.path.parent.mkdir(parents=True)
+    target.path.write_text(broken)
+    with pytest.raises(CannotEdit):
+        do(target, tmp_path)
+    assert target.path.read_text() == broken
+
+
+ITEMS = st.lists(VALUES, max_size=4)
+
+
+@given(ITEMS, ITEMS, st.sampled_from([None, 2, "\t"]))
+def test_any_array_keeps_its_items(before: list[Any], other: list[Any], indent: Any) -> None:
+    mine = {"ours": True}
+    assume(mine not in before)
+    whole = {"hooks": {"A": before, "B": other}, "x": 1}
+    text = json.dumps(whole, indent=indent)
+    put = edit.json_item_set(text, ("hooks", "A"), mine, lambda item: item == mine)
+    assert json.loads(put) == {"hooks": {"A": [*before, mine], "B": other}, "x": 1}
+    left = json.loads(edit.json_item_remove(put, ("hooks", "A"), lambda item: item == mine))
+    kept = {"A": before, "B": other} if before else {"B": other}
+    assert left == {"hooks": kept, "x": 1}
+
+
+def run_setup(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    for name in ("HOME", "BRIDGE_HOME"):
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.delenv("CODEX_HOME", raising=False)
+    done = CliRunner().invoke(setup, arguments)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_codex_gets_hooks_when_asked_for_keeps_them_and_loses_them_when_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_bridge.commands.setup.version_of", lambda _client: "")
+    file = tmp_path / ".codex" / "hooks.json"
+    run_setup(tmp_path, monkeypatch, "codex")
+    assert not file.exists(), "Codex would ask its user about them"
+    assert "session_hook" in run_setup(tmp_path, monkeypatch, "codex", "--with", "hook", "--dry-run")
+    assert not file.exists()
+    run_setup(tmp_path, monkeypatch, "codex", "--with", "hook")
+    run_setup(tmp_path, monkeypatch, "codex")
+    assert set(json.loads(file.read_text())["hooks"]) == {"SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"}
+    run_setup(tmp_path, monkeypatch, "codex", "--without", "hook")
+    assert not file.exists()
+    run_setup(tmp_path, monkeypatch, "codex", "--with", "hook")
+    run_setup(tmp_path, monkeypatch, "codex", "--remove")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("version", ["0.168.9", "0.20.0-alpha.1"])
+def test_an_older_codex_gets_no_hooks_that_it_might_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr("mcp_bridge.commands.setup.version_of", lambda _client: version)
+    run_setup(tmp_path, monkeypatch, "codex", "--with", "hook")
+    assert not (tmp_path / ".codex" / "hooks.json").exists()
+
+
+def test_gemini_has_hooks_beside_its_server_and_none_over_http_or_in_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / ".gemini" / "settings.json"
+    run_setup(tmp_path, monkeypatch, "gemini")
+    assert set(json.loads(file.read_text())) == {"mcpServers", "hooks"}
+    run_setup(tmp_path, monkeypatch, "gemini", "--url", URL)
+    assert set(json.loads(file.read_text())) == {"mcpServers"}
+    run_setup(tmp_path, monkeypatch, "gemini", "--remove")
+    assert not file.exists()
+    run_setup(tmp_path, monkeypatch, "gemini", "--scope", "project")
+    assert set(json.loads(file.read_text())) == {"mcpServers"}
+    assert CLIENTS["gemini"].hooks(place(tmp_path, "win32"), "user", COMMAND, wanted=True).groups == {}  # type: ignore[union-attr]
