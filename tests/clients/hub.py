@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -31,9 +32,10 @@ class HubAtHome:
         return call_json(self._hub.url(), self._hub.token(), method, path, body)
 
     def end_hub(self, name: signal.Signals = signal.SIGKILL) -> None:
-        """End the hub; a session that notices starts it again, and so does `restart`."""
+        """End the hub, if it lives; a session that notices starts it again, and so does `restart`."""
         pid = int(json.loads((self._hub.home / "hub.json").read_text())["pid"])
-        os.kill(pid, name)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, name)
         eventually_sync(lambda: not self._hub.answers())
 
     def _start_hub(self) -> None:

@@ -25,7 +25,7 @@ from hub.core.slug import slug
 from hub.kernel.agents.contract import ListAgents
 from hub.kernel.rooms.contract import ListMembers
 from mcp_bridge import generate
-from mcp_bridge.relay import SETTLE_S, call_json
+from mcp_bridge.relay import SETTLE_S, Hub, call_json
 from tests.faults.world import World
 from tests.mcp.conftest import call
 from tests.mcp.wire import Wire
@@ -261,6 +261,22 @@ def test_a_session_whose_hub_came_late_is_in_its_room_without_a_call(home: Path,
     finally:
         wire.close()
         world.end()
+
+
+def test_what_answers_at_a_dead_hubs_address_is_not_taken_for_the_hub(home: Path, tmp_path: Path) -> None:
+    """Killed, it leaves its file; its port may be another user's by now, who must not be told our token."""
+    other = World(tmp_path / "other")
+    other.home.mkdir()
+    other.start()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    home.mkdir()
+    (home / "hub.json").write_text(json.dumps({"url": other.url, "pid": ended.pid, "version": "1"}))
+    try:
+        assert not Hub(home).answers()
+        assert Hub(home, other.url, "token").answers(), "there somebody answers"
+    finally:
+        other.end()
 
 
 def test_the_commands_that_need_no_hub_start_without_what_talks_to_one(home: Path) -> None:
