@@ -100,6 +100,15 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "X-awake",
+        "The worker stays beyond the 30 s of an idle one, and comes back when it was ended, also where no tab would wake it.",
+        (
+            "tests/extension/test_awake.py::test_a_worker_with_nothing_to_do_stays_beyond_the_thirty_seconds_of_an_idle_one",
+            "tests/extension/test_awake.py::test_a_worker_that_was_ended_comes_back_by_its_alarm_where_no_tab_would_wake_it",
+            f"{TROUBLE}::test_a_worker_killed_in_mid_job_goes_on_where_it_was",
+        ),
+    ),
+    Claim(
         "X-local",
         "Pages of claude.ai stay kept from this machine; only the extension's worker reaches the hub.",
         (
@@ -129,6 +138,7 @@ CLAIMS: Final = [
         (
             f"{PAGES}::test_a_selection_and_a_page_go_to_the_room_from_the_context_menu",
             f"{PAGES}::test_what_could_not_be_sent_from_the_context_menu_is_said_on_the_button",
+            "tests/extension/test_menu.py::test_a_click_in_the_context_menu_is_the_permission_to_read_that_page",
         ),
     ),
     Claim(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.extension.conftest import ID, ROOT, Rig, rig_in
-from tests.extension.site import say
+from tests.extension.site import Reply, say
 from tests.support.waiting import eventually
 
 FOLDER: Final = ROOT / "docs" / "images"
@@ -18,6 +18,10 @@ QUESTION: Final = (
 ANSWER: Final = (
     "Three that fit:\n\n1. **Clocks in practice** compares both on 40 clusters\n2. **Hybrid time, revisited** proves the bound\n"
     "3. **When order is enough** argues for neither\n\n```python\nassert hlc.now() >= wall.now()\n```"
+)
+
+GROWING: Final = (
+    "Two of the three publish code: Hybrid time, revisited has an implementation in Go, and Clocks in practice"
 )
 
 
@@ -43,11 +47,17 @@ async def take(rig: Rig) -> None:
     await rig.request(type="tab", tab=await rig.tab_id(first), change={"context": True, "files": [file]})
     await shoot(rig, f"popup.html?tab={await rig.tab_id(second)}", "extension-popup", 360, 620)
     await shoot(rig, f"popup.html?tab={await rig.tab_id(first)}", "extension-popup-dark", 360, 660, dark=True)
-    await shoot(rig, "panel.html", "extension-panel", 420, 640)
+    go = asyncio.Event()
+    rig.site.answer = lambda prompt: Reply([GROWING, go, "."])
+    await rig.ask("And which of them has code?", to=first)
+    await shoot(rig, "panel.html", "extension-panel", 420, 760, wanted="is writing")
+    go.set()
     await shoot(rig, "options.html", "extension-options", 760, 1090)
 
 
-async def shoot(rig: Rig, name: str, picture: str, width: int, height: int, *, dark: bool = False) -> None:
+async def shoot(
+    rig: Rig, name: str, picture: str, width: int, height: int, *, dark: bool = False, wanted: str = ""
+) -> None:
     page = await rig.context.new_page()
     await page.set_viewport_size({"width": width, "height": height})
     await page.emulate_media(color_scheme="dark" if dark else "light")
@@ -55,6 +65,7 @@ async def shoot(rig: Rig, name: str, picture: str, width: int, height: int, *, d
     await page.wait_for_function(
         "() => /connected/.test(document.body.innerText) && !/not been looked/.test(document.body.innerText)"
     )
+    await page.wait_for_function("(wanted) => document.body.innerText.includes(wanted)", arg=wanted)
     await page.screenshot(path=FOLDER / f"{picture}.png")
     await page.close()
 

@@ -28,14 +28,17 @@ WHERE = "() => [location.href, document.readyState === 'complete', Boolean(globa
 class PlainPage:
     """One attached target."""
 
-    def __init__(self, wire: Wire, session: str) -> None:
-        self.wire, self.session = wire, session
+    def __init__(self, wire: Wire, target: str, session: str) -> None:
+        self.wire, self._target, self.session = wire, target, session
 
     @classmethod
     async def opened(cls, wire: Wire, url: str) -> Self:
         target = (await wire.send("Target.createTarget", url=url))["targetId"]
         session = (await wire.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        return cls(wire, session)
+        return cls(wire, target, session)
+
+    async def close(self) -> None:
+        await self.wire.send("Target.closeTarget", targetId=self._target)
 
     async def evaluate(self, expression: str, arg: Any = None, /) -> Any:
         """What the function gives, for one JSON argument. Raises AssertionError with what it threw."""
