@@ -45,6 +45,7 @@ _PROBE_S: Final = 1.0
 _MEMO_ROOM: Final = 200_000
 _CHUNK: Final = 64  # rows per insert: every size has a statement of its own in the cache
 _ABSENT: Final = object()
+CACHE_KIB = 32_000  # pages of the database that each connection keeps in memory
 _INTERRUPTED: Final = "interrupted"  # what SQLite says of a statement that was ended by `interrupt()`
 _UNKNOWN: Final = "the hub could not confirm the write; retry with the same idempotency key"
 
@@ -446,7 +447,7 @@ class SqliteStore(Store):
             cached_statements=512,
         )
         connection.row_factory = sqlite3.Row
-        pragmas = ["trusted_schema=off", "cell_size_check=on", "foreign_keys=on", "cache_size=-32000"]
+        pragmas = ["trusted_schema=off", "cell_size_check=on", "foreign_keys=on", f"cache_size=-{CACHE_KIB}"]
         if writer:
             pragmas += [f"synchronous={self._synchronous}", "journal_size_limit=67108864", "temp_store=memory"]
             pragmas += ["secure_delete=on"]  # a redacted text must not stay in free space
