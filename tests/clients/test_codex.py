@@ -18,7 +18,7 @@ from tests.clients.hub import HubAtHome
 from tests.clients.mock_responses import Body, Item, MockResponses, say, use
 from tests.support.waiting import eventually_sync
 
-pytestmark = [pytest.mark.client, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.client, pytest.mark.timeout(300)]
 
 
 class Stage(HubAtHome):
@@ -111,7 +111,7 @@ def open_session(stage: Stage, *options: str) -> None:
     """An interactive session that has called a tool once and is idle."""
     stage.model.script = lambda body: [say("understood")] if outputs(body) else [call("join", room="proj")]
     stage.codex.start(*options, "join the others")
-    eventually_sync(lambda: stage.reach_of("codex-proj") == "push", within_s=60, what="its queue can be written")
+    eventually_sync(lambda: stage.reach_of("codex-proj") == "push", within_s=120, what="its queue can be written")
 
 
 def test_an_idle_interactive_codex_takes_a_turn_for_a_message_and_only_then_it_is_seen(stage: Stage) -> None:
