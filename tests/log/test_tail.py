@@ -105,3 +105,11 @@ def test_a_reader_that_fails_holds_up_nobody() -> None:
     ring.go_round()
     ring.serve(float("inf"))
     assert after.seen == 1
+
+
+def test_a_streams_reader_counts_as_waiting_and_its_rooms_as_watched_until_it_goes() -> None:
+    tails, reader = Tails(), Looker([1])
+    tails.follow([5, 6], reader)
+    assert (sorted(tails.watched()), tails.waiting()) == ([5, 6], 1)
+    tails.unfollow([5, 6], reader)
+    assert (tails.watched(), tails.waiting()) == ([], 0)

@@ -36,6 +36,7 @@ from tests.features.queues import test_queues as queues
 from tests.features.routing import test_routing
 from tests.features.runs import test_runs as runs
 from tests.log.test_rebuild import random_history, same_after_rebuild
+from tests.server.test_pump import reading
 from tests.storage.test_conformance import fresh_database
 from tests.support.hubs import Clock, TestHub, running_hub
 from tests.support.postgres import postgres_server
@@ -354,6 +355,19 @@ async def test_a_reader_elsewhere_wakes_although_the_wake_up_was_lost(tmp_path: 
     async with apart(tmp_path, deaf, PostgresStore(url)) as (_first, _second, ada, ben):
         await wakes(ada, ben, "one")
         await wakes(ada, ben, "two")
+
+
+async def test_a_stream_elsewhere_gets_a_message_although_the_wake_up_was_lost(tmp_path: Path, server: str) -> None:
+    url = await fresh_database(server)
+    deaf, theirs = PostgresStore(url), PostgresStore(url)
+    deaf._tell = lambda growth: None  # type: ignore[method-assign]
+    async with apart(tmp_path, deaf, theirs) as (first, second, ada, _ben):
+        async with reading(second, first.tokens["ben"], "build") as (outlet, _task):
+            await eventually(lambda: theirs._heads, what="its room is watched")
+            for number in range(2):
+                await ada.call(PostMessage(room="build", text=str(number)))
+                await outlet.has(number + 1)
+        assert outlet.texts == ["0", "1"]
 
 
 async def test_two_hubs_report_an_unseen_message_once(tmp_path: Path, server: str) -> None:
