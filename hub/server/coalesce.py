@@ -9,6 +9,7 @@ are made once for all: the extensions `FRAMES` and `CHUNKS` take them as they go
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, Final
@@ -28,6 +29,7 @@ try:
 except ImportError:  # a platform without its compiled part
     from websockets.utils import apply_mask
 
+log = logging.getLogger("hub")
 LET_GO_S: Final = 10
 WHOLE: Final = "bridge.whole_response"
 """ASGI extension: `respond(send, head, body)` answers in one write; false when that is not possible now.
@@ -97,7 +99,10 @@ class _Turn:
     def _end(self) -> None:
         waiting, self._waiting = self._waiting, []
         for transport in waiting:
-            transport.flush()
+            try:
+                transport.flush()
+            except Exception:  # its connection is broken; the others' answers must not be lost with it
+                log.exception("writing to a connection failed")
 
 
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = WeakKeyDictionary()

@@ -63,6 +63,18 @@ async def test_what_is_written_now_comes_after_what_waited_and_nothing_is_writte
     assert b"".join(wire.writes) == b"answer event event answer"
 
 
+async def test_a_connection_that_cannot_be_written_to_keeps_nothing_from_the_others() -> None:
+    broken, whole = Wire(), Wire()
+
+    def fail(_data: bytes) -> None:
+        raise OSError("broken")
+
+    broken.write = fail  # type: ignore[method-assign, assignment]
+    for transport in (over(broken), over(whole)):
+        transport.write(b"answer")
+    await eventually(lambda: whole.writes == [b"answer"], what="the other one has its answer")
+
+
 async def test_a_closed_connection_is_dropped_when_its_reader_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.server.coalesce.LET_GO_S", 0.05)
     wire = Wire()
