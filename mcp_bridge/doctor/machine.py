@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from hub.features import migrations
 from hub.settings import Settings
 from hub.storage.interface import StoreError
 from hub.storage.migrate import pending
@@ -30,6 +29,8 @@ RESTORE: Final = "stop the hub, keep a copy of the data directory, and `mcp-brid
 
 def database(home: Path, clock: Callable[[], float] = time.monotonic) -> Check:
     """Whether the database is whole, its write-ahead log small, its schema ours."""
+    from hub.features import migrations  # loads every feature; `setup` uses this module without a database
+
     file = home / FILE
     if not file.exists():
         return Check("database", True, "made at the first start")
