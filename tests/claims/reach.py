@@ -170,8 +170,8 @@ CLAIMS: Final = [
         (f"{LISTENERS}::test_only_who_can_read_the_users_file_may_listen",),
         Mutant(
             "mcp_bridge/push/listeners.py",
-            'not hmac.compare_digest(str(hello.get("secret", "")), self._secret)',
-            "False",
+            'hmac.compare_digest(str(hello.get("secret", "")).encode(), self._secret.encode())',
+            "True",
             f"{LISTENERS}::test_only_who_can_read_the_users_file_may_listen",
         ),
     ),

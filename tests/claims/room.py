@@ -195,9 +195,9 @@ CLAIMS: Final = [
             f"{STREAMS}::test_a_stream_of_server_sent_events_writes_at_once_what_its_task_would_write",
         ),
         Mutant(
-            "hub/server/pump.py",
-            "        if not (self.waits and self._at_once()):\n",
-            "        if not self._at_once():\n",
+            "hub/server/subscription.py",
+            "        for followed, page in grown:\n            followed.read(page)\n",
+            "        for followed, page in grown:\n            assert page\n",
             f"{PUMP}::test_any_mix_of_rooms_and_full_sockets_gives_each_event_once_in_order",
         ),
     ),

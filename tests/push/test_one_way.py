@@ -79,7 +79,7 @@ def test_what_is_on_its_way_into_the_session_is_in_no_poll(place: Place) -> None
 
 
 @pytest.mark.parametrize("place", [True], indirect=True)
-def test_a_waiting_task_bringsnothing_that_is_on_its_way_and_goes_on_waiting(place: Place) -> None:
+def test_a_waiting_task_brings_nothing_that_is_on_its_way_and_goes_on_waiting(place: Place) -> None:
     """The message is pushed while the model thinks, and the model's answer is a call that waits."""
     place.post("once only")
     place.is_pushed("once only")

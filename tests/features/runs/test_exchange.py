@@ -13,7 +13,7 @@ from hub.features.runs import exchange
 from hub.features.runs.worker import RunWorker
 from hub.kernel.files.contract import SharedFileNotFound
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
-from hub.storage.blobs import BlobStore
+from hub.storage.blobs import MARK, BlobStore
 from tests.features.runs.test_runs import hub, open_room, outcome
 from tests.log.test_rebuild import same_after_rebuild
 from tests.support.hubs import TestHub, running_hub
@@ -32,7 +32,7 @@ async def coder(hub: TestHub, name: str) -> Any:
 
 def on_disk(hub: TestHub) -> list[bytes]:
     folder = hub.app.dispatch.service(BlobStore).directory
-    return sorted(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return sorted(path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != MARK)
 
 
 async def test_a_run_reads_files_of_the_room_and_leaves_new_versions_of_others(hub: TestHub) -> None:
