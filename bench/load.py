@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
@@ -118,6 +119,9 @@ def _upgrade(host: str, token: str, path: str) -> bytes:
     ).encode()
 
 
+_PING: Final = 0x89
+
+
 class RawSocket(asyncio.Protocol):
     """A WebSocket that hands on its bytes as they come, without a task: a thousand of them share one processor."""
 
@@ -153,7 +157,10 @@ class RawSocket(asyncio.Protocol):
             self._found.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        self.take(data)
+        if data[0] == _PING and len(data) == 2 + data[1]:  # unanswered for 20 s, it ends the connection
+            self.transport.write(b"\x8a" + bytes([0x80 | data[1]]) + b"\0\0\0\0" + data[2:])
+        else:
+            self.take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._found is not None and not self._found.done():
