@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
+from hub.running import find_running
 from hub.settings import default_home
 from mcp_bridge.identity import SHORT, Identity, project_directory
 from mcp_bridge.local_files import NotShared, open_shared, pieces, share_roots
@@ -39,7 +40,7 @@ from mcp_bridge.push.gemini import Chat
 from mcp_bridge.push.hooks import Hooks
 from mcp_bridge.push.inbox_socket import InboxSocket
 from mcp_bridge.push.ladder import OFF_UNLESS_ASKED, SWITCHES, QuietHours, Rung, switched_off
-from mcp_bridge.push.listeners import KINDS, Listeners, Monitor, Rewake, is_running, names
+from mcp_bridge.push.listeners import KINDS, Listeners, Monitor, Rewake, names
 from mcp_bridge.push.pusher import MESSAGE_LISTS, PATIENCE_S, SAME_ANSWER_S, Made, Pusher, ids_in, without
 from mcp_bridge.push.transcript import Transcript, of_claude_code
 from mcp_bridge.push.ways import Way
@@ -157,18 +158,9 @@ class Hub:
         return not self._url
 
     def url(self) -> str:
-        """The address; raises HubGone when no local hub has written its file, or the one that did is dead.
-
-        What answers at a dead hub's address is somebody else, who must not get our token.
-        """
-        if self._url:
-            return self._url
-        try:
-            told = json.loads((self.home / "hub.json").read_text("utf-8"))
-            if is_running(int(told["pid"])):
-                return str(told["url"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+        """The address; raises HubGone when no local hub runs."""
+        if url := self._url or find_running(self.home):
+            return url
         raise HubGone("no hub is running")
 
     def token(self) -> str:

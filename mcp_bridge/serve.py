@@ -21,6 +21,7 @@ import uvicorn
 
 from hub.app import HubApp
 from hub.core.errors import HubError
+from hub.running import FILE
 from hub.server.coalesce import CoalescingHttp, CoalescingWebSocket
 from hub.server.logs import configure_logs
 from hub.settings import Settings
@@ -121,7 +122,7 @@ async def serving(settings: Settings, hub: HubApp | None = None) -> AsyncIterato
         try:
             await server.answering.wait()
             write_private(
-                settings.home / "hub.json",
+                settings.home / FILE,
                 json.dumps({"url": url, "pid": os.getpid(), "version": version("multi-agent-bridge")}),
             )
             gc.collect()
@@ -129,7 +130,7 @@ async def serving(settings: Settings, hub: HubApp | None = None) -> AsyncIterato
             gc.set_threshold(20_000, 50, 50)
             yield Served(hub, url, token)
         finally:
-            (settings.home / "hub.json").unlink(missing_ok=True)
+            (settings.home / FILE).unlink(missing_ok=True)
             hub.dispatch.drain()
             server.should_exit = True
             await task

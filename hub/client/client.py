@@ -24,6 +24,7 @@ from hub.core.errors import ERRORS, HubError, HubUnreachable, Unavailable
 from hub.core.operation import AnyOperation, Registry, Request, Result
 from hub.features.files.contract import GetFile
 from hub.kernel.files.contract import SharedFile
+from hub.running import find_running
 
 R = TypeVar("R", bound=Result)
 T = TypeVar("T")
@@ -366,12 +367,10 @@ def locate(home: Path | None = None) -> tuple[str, str]:
     url, token = os.environ.get("BRIDGE_URL", ""), os.environ.get("BRIDGE_TOKEN", "")
     where = home or Path(os.environ.get("BRIDGE_HOME") or default_home())
     if not url:
-        try:
-            url = json.loads((where / "hub.json").read_text("utf-8"))["url"]
-        except (OSError, ValueError, KeyError):
-            raise HubUnreachable(
-                f"no hub is running for {where}; nothing is confirmed. Start one with `mcp-bridge up`"
-            ) from None
+        found = find_running(where)
+        if found is None:
+            raise HubUnreachable(f"no hub is running for {where}; nothing is confirmed. Start one with `mcp-bridge up`")
+        url = found
     if not token:
         try:
             token = (where / "token").read_text("utf-8").strip()

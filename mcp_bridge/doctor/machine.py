@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from hub.running import find_running
 from hub.settings import Settings
 from hub.storage.interface import StoreError
 from hub.storage.migrate import pending
@@ -74,11 +74,8 @@ def _faults(connection: sqlite3.Connection, clock: Callable[[], float]) -> tuple
 
 def port(settings: Settings) -> Check:
     """Whether the hub has its port, or could have it."""
-    try:
-        running = json.loads((settings.home / "hub.json").read_text("utf-8"))
-        address = urlsplit(str(running["url"]))
-    except (OSError, ValueError, KeyError):
-        address = None
+    running = find_running(settings.home)
+    address = urlsplit(running) if running else None
     if address is not None and _listens(address.hostname or "127.0.0.1", address.port or 0):
         other = "" if settings.port in (0, address.port) else f" (not {settings.port}: it was taken)"
         return Check("port", True, f"the hub listens on {address.port}{other}")

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import Final
 
+from hub.running import is_running
 from hub.settings import default_home
-from mcp_bridge.push.listeners import Kind, Link, folder, is_running, names, read
+from mcp_bridge.push.listeners import Kind, Link, folder, names, read
 
 FIND_S: Final = 0.5
 PATIENCE_S: Final = 30.0  # a relay starts with the session; longer than this there is none

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from hub.running import is_running
 from mcp_bridge.push.ways import PushFailed
 
 Kind = Literal["monitor", "rewake"]
@@ -267,18 +268,3 @@ def read(path: Path) -> Json:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process lives."""
-    if pid <= 0:
-        return False
-    if os.name == "nt":
-        return True  # asking would end it there; a stale file only costs a failed connection
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -107,14 +108,14 @@ def test_a_port_taken_by_another_program_is_found(tmp_path: Path, listener: int)
 
 
 def test_the_hubs_own_port_is_fine_wherever_it_is(tmp_path: Path, listener: int) -> None:
-    (tmp_path / "hub.json").write_text(json.dumps({"url": f"http://127.0.0.1:{listener}"}))
+    (tmp_path / "hub.json").write_text(json.dumps({"url": f"http://127.0.0.1:{listener}", "pid": os.getpid()}))
     found = machine.port(Settings(home=tmp_path, port=1))
     assert found.fine
     assert f"listens on {listener} (not 1" in found.found
 
 
 def test_a_hub_that_is_gone_does_not_hold_the_port(tmp_path: Path, listener: int) -> None:
-    (tmp_path / "hub.json").write_text('{"url": "http://127.0.0.1:1"}')
+    (tmp_path / "hub.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
     assert not machine.port(Settings(home=tmp_path, port=listener)).fine
 
 
