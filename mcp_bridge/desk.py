@@ -15,9 +15,9 @@ from hub.core.visible import visible
 from hub.kernel.inbox.contract import AckInbox, CountUnread
 from hub.kernel.messages.contract import Message
 from hub.kernel.rooms.contract import ListRooms
+from mcp_bridge.recent import KEPT, Recent
 
 R = TypeVar("R", bound=Result)
-SHOWN: Final = 4096
 MOST_PENDING: Final = 256
 MOST_READERS: Final = 10_000
 PAGE_BYTES: Final = 24 * 1024
@@ -45,16 +45,8 @@ class Reader:
 
     room: str | None = None
     entered: bool = False
-    shown: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    shown: Recent = field(default_factory=Recent)
     pending: dict[str, Shown] = field(default_factory=dict)
-
-    def remember(self, ids: Iterable[str]) -> None:
-        """These were shown; the oldest of more than 4,096 are forgotten."""
-        for message in ids:
-            self.shown[message] = None
-            self.shown.move_to_end(message)
-        while len(self.shown) > SHOWN:
-            self.shown.popitem(last=False)
 
     def settle(self, done: Iterable[str] | None) -> str | None:
         """Take in which results arrived (None: all that finished); the newest cursor to acknowledge, if any."""
@@ -62,7 +54,7 @@ class Reader:
         cursor = None
         for key in keys:
             if (shown := self.pending.pop(key, None)) is not None:
-                self.remember(shown.ids)
+                self.shown.add(shown.ids)
                 cursor = shown.cursor or cursor
         return cursor
 
@@ -78,7 +70,7 @@ class Reader:
     def recall(self, memory: Mapping[str, Any]) -> str | None:
         """Take in what a relay remembers for a hub that forgot; the cursor it last wrote out, if any."""
         shown, room, cursor = memory.get("shown"), memory.get("room"), memory.get("cursor")
-        self.remember(str(item) for item in (shown if isinstance(shown, list) else [])[-SHOWN:])
+        self.shown.add(str(item) for item in (shown if isinstance(shown, list) else [])[-KEPT:])
         self.room = room if isinstance(room, str) else self.room
         return cursor if isinstance(cursor, str) else None
 

@@ -21,7 +21,6 @@ import sys
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,6 +43,7 @@ from mcp_bridge.push.listeners import KINDS, Listeners, Monitor, Rewake, names
 from mcp_bridge.push.pusher import MESSAGE_LISTS, PATIENCE_S, SAME_ANSWER_S, Made, Pusher, ids_in, without
 from mcp_bridge.push.transcript import Transcript, of_claude_code
 from mcp_bridge.push.ways import Way
+from mcp_bridge.recent import KEPT, Recent
 
 MODERN = "2026-07-28"
 LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -57,7 +57,6 @@ NOT_CONFIRMED = (
     "The hub could not be reached, so this was NOT confirmed: {what}. It may or may not have happened; calling again "
     "with the same arguments is safe. Start the hub with `mcp-bridge up` if it does not come back by itself."
 )
-MOST_SHOWN = 4096
 SHOWING = ("poll", "ask", "join", "history")  # tools that show messages by themselves
 RESULT_CHARS = 4_000
 RUNG_S = 2.0
@@ -114,7 +113,7 @@ class Memory:
     def __init__(self) -> None:
         self.room: str | None = None
         self._cursor: str | None = None
-        self._shown: OrderedDict[str, None] = OrderedDict()
+        self._shown = Recent()
 
     def __len__(self) -> int:
         return len(self._shown) + (self.room is not None)
@@ -126,15 +125,12 @@ class Memory:
             return
         self._cursor = data.get("cursor") or self._cursor
         for name in MESSAGE_LISTS:
-            for item in data.get(name) or ():
-                if not item.get("truncated") or "cursor" in data:
-                    self._shown[str(item.get("id"))] = None
-        while len(self._shown) > MOST_SHOWN:
-            self._shown.popitem(last=False)
+            whole = (item for item in data.get(name) or () if not item.get("truncated") or "cursor" in data)
+            self._shown.add(str(item.get("id")) for item in whole)
 
     def add(self, messages: Iterable[str]) -> None:
         """Messages that a push brought."""
-        self._shown |= dict.fromkeys(messages)
+        self._shown.add(messages)
 
     def told(self) -> Message:
         """For a hub that does not know this reader."""
@@ -774,7 +770,7 @@ class Relay:
         with self._settling:
             early = self._of_this_answer(params.get("name"))
             key, done = "", [k for k in self._done if k not in early]
-            proved = [*self._proved, *(message for k in early for message in self._done[k].messages)][-MOST_SHOWN:]
+            proved = [*self._proved, *(message for k in early for message in self._done[k].messages)][-KEPT:]
         if frame["method"] == "tools/call":
             self._note_session(meta)
             key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{next(self._count):08d}")

@@ -172,7 +172,7 @@ class BridgeServer(MCPServer[Any]):
             if meta["mab/knows"] and not isinstance(memory, dict):
                 raise MCPError(code=READER_FORGOTTEN, message="this hub does not know the reader; send its memory")
         reader = self.readers.get(name)
-        reader.remember(_ids(meta, "mab/shown"))
+        reader.shown.add(_ids(meta, "mab/shown"))
         if isinstance(memory, dict):
             cursor = reader.recall(memory)
         if reader.room is None and visitor.room:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +20,8 @@ from mcp_bridge.push.digest import ALL_CHARS, MOST, Digest, digest
 from mcp_bridge.push.ladder import WAKING, QuietHours, Rung, Session, choose, fresh, reach, wakes
 from mcp_bridge.push.transcript import Transcript
 from mcp_bridge.push.ways import PushFailed, Way
+from mcp_bridge.recent import KEPT, Recent
 
-REMEMBERED: Final = 4096
 SETTLE_S: Final = 0.1  # what comes together goes together
 LOST_S: Final = 15.0  # a client writes down within a second what it took
 SAME_ANSWER_S: Final = 1.0  # further calls of one answer of a model come sooner; a new answer takes longer
@@ -114,7 +113,7 @@ class Pusher:
         self._recall = recall  # take back a text that the client keeps for after the turn; whether it had not gone yet
         self._minute = minute
         self._clock = clock
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known = Recent()
         self._failed: dict[str, set[Rung]] = {}  # rungs that lost this message
         self._flights: list[Push] = []
         self._after = ""  # pushed up to here; what was acknowledged counts by itself
@@ -175,16 +174,9 @@ class Pusher:
         """The session has these by another way; they will not be pushed."""
         with self._guard:
             ids = list(messages)
-            self._remember(ids)
+            self._known.add(ids)
             for push in self._flights:
                 push.elsewhere |= set(push.ids).intersection(ids)
-
-    def _remember(self, messages: Iterable[str]) -> None:
-        for message in messages:
-            self._known[message] = None
-            self._known.move_to_end(message)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
 
     # --- the thread -------------------------------------------------------------------------------------------------
 
@@ -320,7 +312,7 @@ class Pusher:
                 return None
             made, passed = self._make(found, rung, most_chars)
             self._expect(made.push.marker, asked=rung not in WAKING)
-            self._remember(made.push.ids)
+            self._known.add(made.push.ids)
             self._after = made.reached
             self._hole = made.hole or passed
             self._flights.append(made.push)
@@ -348,7 +340,7 @@ class Pusher:
                 return
             self._flights.remove(made.push)
             for message in set(made.push.ids) - made.push.elsewhere:
-                self._known.pop(message, None)
+                self._known.discard(message)
             self._hole = made.hole
             if self._after == made.reached:  # else something before it was lost, and reading goes back further
                 self._after = made.push.came_from
@@ -460,10 +452,10 @@ class Pusher:
             other.came_from = push.came_from  # should it be lost too, reading goes back to the first
         for message in push.ids:
             if message not in push.elsewhere:
-                self._known.pop(message, None)
+                self._known.discard(message)
             if failed:
                 self._failed.setdefault(message, set()).add(push.rung)
-            while len(self._failed) > REMEMBERED:
+            while len(self._failed) > KEPT:
                 del self._failed[next(iter(self._failed))]
 
     # --- reading ----------------------------------------------------------------------------------------------------

@@ -269,7 +269,7 @@ CLAIMS: Final = [
         Mutant(
             "mcp_bridge/push/pusher.py",
             "            self._after = made.reached\n",
-            "            self._known.clear()\n",
+            "            self._known = Recent()\n",
             f"{SOCKET}::test_a_message_goes_one_way_only",
         ),
     ),
