@@ -36,7 +36,6 @@ R = TypeVar("R", bound=Result)
 S = TypeVar("S")
 log = logging.getLogger("hub")
 _OFFER_DELAY_S = 0.25
-_TOO_LARGE = "a number in the request is too large; at most 9223372036854775807"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +108,9 @@ class Dispatch:
         except HubError as error:
             self.measures.failed(operation.name, error.code)
             raise
-        except OverflowError as error:  # no field of ours needs more than 64 bits; SQLite takes none that do
+        except OverflowError as error:
             self.measures.failed(operation.name, Invalid.code)
-            raise Invalid(_TOO_LARGE) from error
+            raise as_refusal(error) from error
         self.measures.done(operation.name, time.perf_counter() - started)
         return cast("R", result)
 
@@ -284,7 +283,8 @@ class Dispatch:
         bodies = [self.body(operation, call, request, key) for operation, request, key in items]
         started = time.perf_counter()
         try:
-            results = [_refusal(one) for one in await self.store.write_all(bodies, locks=locks)]
+            ended = await self.store.write_all(bodies, locks=locks)
+            results = [as_refusal(one) if isinstance(one, Exception) else one for one in ended]
         except HubError as failure:
             results = [failure] * len(items)
         for (operation, _request, _key), result in zip(items, results, strict=True):
@@ -424,20 +424,12 @@ class Dispatch:
 
 def as_refusal(failure: BaseException) -> HubError:
     """What the caller hears of a failed write; a bug of ours becomes an internal error."""
-    if isinstance(failure, OverflowError):
-        return Invalid(_TOO_LARGE)
+    if isinstance(failure, OverflowError):  # no field of ours needs more than 64 bits; SQLite takes none that do
+        return Invalid("a number in the request is too large; at most 9223372036854775807")
     if isinstance(failure, HubError):
         return failure
     log.error("an operation failed in an unexpected way", exc_info=failure)
     return InternalError("the hub failed unexpectedly; its log has the reason")
-
-
-def _refusal(result: Result | Exception) -> Result | HubError:
-    """The result, or its refusal; a bug of ours becomes an internal error, as it would alone."""
-    if isinstance(result, Exception) and not isinstance(result, HubError):
-        log.error("an operation of a batch failed in an unexpected way", exc_info=result)
-        return InternalError("the hub failed unexpectedly; its log has the reason")
-    return result
 
 
 async def _trusted(principal: Principal) -> Principal:
