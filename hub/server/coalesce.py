@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -241,51 +240,6 @@ class CoalescingHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
         self._extensions: dict[str, Any] = {WHOLE: self._respond, CHUNKS: self._write_chunk}
-        self._worker: asyncio.Task[None] | None = None
-        self._idle: asyncio.Future[tuple[RequestResponseCycle, Any]] | None = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._let_go()
-
-    def handle_websocket_upgrade(self) -> None:
-        self._let_go()
-        super().handle_websocket_upgrade()
-
-    def _let_go(self) -> None:
-        """The worker ends, now or after its request."""
-        self._worker = None
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Answer with the connection's own task; uvicorn makes one per request, at twice the cost of waking this one."""
-        idle, self._idle = self._idle, None
-        if idle is None or idle.done():
-            self._worker = self.loop.create_task(self._work(cycle, app))
-        else:
-            idle.set_result((cycle, app))
-        assert self._worker is not None
-        self.tasks.add(self._worker)
-
-    async def _work(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """One request after the other, as long as none leaves anything behind in the task's context."""
-        me, fresh = self._worker, copy_context()
-        assert me is not None
-        try:
-            while True:
-                await cycle.run_asgi(app)
-                self.tasks.discard(me)
-                if self._worker is not me or self.transport.is_closing() or copy_context() != fresh:
-                    return
-                self._idle = self.loop.create_future()
-                cycle, app = await self._idle
-        except asyncio.CancelledError:
-            if not cycle.response_complete:
-                raise
-        finally:
-            self.tasks.discard(me)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
-from contextvars import ContextVar
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
-from hub.server.coalesce import CoalescingHttp
-from hub.server.security import App, Receive, Scope, Send
 from mcp_bridge.serve import Served
 
 pytestmark = pytest.mark.anyio
@@ -63,41 +56,3 @@ async def test_an_answer_carries_its_length_and_its_safety_headers(served: Serve
         b"content-length: %d" % len(body),
     ):
         assert header in head.split(b"\r\n")
-
-
-async def test_what_a_request_leaves_in_its_context_is_not_there_for_the_next_one() -> None:
-    left: ContextVar[str] = ContextVar("left", default="nothing")
-    found: list[tuple[str, object]] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        found.append((left.get(), asyncio.current_task()))
-        if scope["path"] == "/leave":
-            left.set("something")
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
-
-    async with answering(app) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for path in ("/a", "/b", "/leave", "/c"):
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            async with asyncio.timeout(10):
-                await reader.readuntil(b"\r\n\r\n")
-        writer.close()
-    assert [value for value, _ in found] == ["nothing"] * 4
-    tasks = [task for _, task in found]
-    assert tasks[0] is tasks[1] is tasks[2] is not tasks[3], "one task per connection, until one left something"
-
-
-@asynccontextmanager
-async def answering(app: App) -> AsyncIterator[int]:
-    """An app behind the hub's protocol class; the port."""
-    config = uvicorn.Config(app, http=CoalescingHttp, lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # signals are the tests'
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve([listener]))
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await serving
