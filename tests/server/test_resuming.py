@@ -46,7 +46,8 @@ async def by_sse(desk: Desk, cursor: str, count: int) -> list[Event]:
 
 async def by_websocket(desk: Desk, cursor: str, count: int, *, batch: bool = False) -> list[Event]:
     found: list[Event] = []
-    async with websocket(desk.served, desk.token) as socket:
+    # a client library that has more than its queue takes stops reading, and then waits 10 s for the end of its close
+    async with websocket(desk.served, desk.token, max_queue=None) as socket:
         await ask(socket, 1, "subscribe", cursors={"build": cursor}, batch=batch)
         while len(found) < count:
             frame = json.loads(await socket.recv())
