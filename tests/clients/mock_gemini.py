@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.clients.loopback import LoopbackHandler, LoopbackModel
+from tests.support.loopback import LoopbackHandler, LoopbackServer
 
 Body = dict[str, Any]
 Part = dict[str, Any]
@@ -21,7 +21,7 @@ def use(tool: str, **arguments: Any) -> Part:
     return {"functionCall": {"name": tool, "args": arguments}}
 
 
-class MockGemini(LoopbackModel):
+class MockGemini(LoopbackServer):
     """`script` maps a request with tools to the answer's parts; requests without tools get a plain word."""
 
     def __init__(self, script: Script) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.clients.loopback import LoopbackHandler, LoopbackModel
+from tests.support.loopback import LoopbackHandler, LoopbackServer
 
 Body = dict[str, Any]
 Item = dict[str, Any]
@@ -32,7 +32,7 @@ def has_servers(body: Body) -> bool:
     return any(tool.get("type") == "namespace" and tool["name"].startswith("mcp__") for tool in body.get("tools", ()))
 
 
-class MockResponses(LoopbackModel):
+class MockResponses(LoopbackServer):
     """`script` maps a session's request to the output items of the answer; other requests get a plain word."""
 
     def __init__(self, script: Script) -> None:

@@ -176,10 +176,8 @@ def test_a_text_in_the_queue_of_a_busy_codex_can_be_taken_back_and_never_comes(s
     assert not stage.model.having("TAKEN-BACK-WORD")
 
 
-TRUSTING = "--dangerously-bypass-hook-trust"  # what a user does once in `/hooks`
-
-
-def test_a_message_is_in_the_next_request_of_a_running_turn_though_codex_calls_no_tool_of_ours(stage: Stage) -> None:
+def turns_with_a_message(stage: Stage) -> list[str]:
+    """In every turn from now on the model runs one command, and a message comes while it does; the messages' ids."""
     sent: list[str] = []
 
     def work(body: Body) -> list[Item]:
@@ -190,6 +188,14 @@ def test_a_message_is_in_the_next_request_of_a_running_turn_though_codex_calls_n
 
     stage.enter_by_hand("codex-proj")
     stage.model.script = work
+    return sent
+
+
+TRUSTING = "--dangerously-bypass-hook-trust"  # what a user does once in `/hooks`
+
+
+def test_a_message_is_in_the_next_request_of_a_running_turn_though_codex_calls_no_tool_of_ours(stage: Stage) -> None:
+    sent = turns_with_a_message(stage)
     assert "ALL-DONE" in stage.codex.exec(TRUSTING, "work alone")
     first, second = stage.model.bodies
     assert not stage.holds(first, sent[0])
@@ -213,16 +219,7 @@ def test_what_came_while_the_last_answer_was_made_keeps_the_turn_going_once(stag
 
 
 def test_hooks_that_the_user_did_not_trust_or_left_out_bring_nothing(stage: Stage) -> None:
-    sent: list[str] = []
-
-    def work(body: Body) -> list[Item]:
-        if not outputs(body):
-            sent.append(stage.send("MIDTURN-WORD", "codex-proj"))
-            return [use("exec_command", cmd="true")]
-        return [say("ALL-DONE")]
-
-    stage.enter_by_hand("codex-proj")
-    stage.model.script = work
+    sent = turns_with_a_message(stage)
     stage.codex.exec("work alone")
     stage.codex.bridge("setup", "codex")
     assert stage.codex.hooks.exists(), "what the user wanted stays"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from tests.faults.world import World
 from tests.mcp.wire import Wire
 from tests.push.test_socket import ROOT, Inbox
 from tests.push.test_transcript import user
+from tests.support.loopback import LoopbackServer
 from tests.support.waiting import eventually_sync
 
 Json = dict[str, Any]
 
 
-class Gate:
+class Gate(LoopbackServer):
     """What the relay takes for its hub. `before` and `after` are told of each call, and may take their time."""
 
     def __init__(self, target: str) -> None:
@@ -64,14 +64,7 @@ class Gate:
             def do_POST(self) -> None:
                 self._pass_on()
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.serve(Handler)
 
 
 def nothing(_path: str, _body: Json) -> None:

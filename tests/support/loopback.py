@@ -1,4 +1,4 @@
-"""What every model API on loopback shares: the server, its address, and how an answer is sent."""
+"""What servers of tests on loopback share: the server, its address, and how a model's answer is sent."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-class LoopbackModel:
-    """Serves until it is closed; subclasses script the answers."""
+class LoopbackServer:
+    """Serves until it is closed."""
 
-    def serve(self, handler: type[LoopbackHandler]) -> None:
+    def serve(self, handler: type[BaseHTTPRequestHandler]) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
