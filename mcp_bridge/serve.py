@@ -46,6 +46,17 @@ class HubServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """Stop answering, gracefully; `serve` returns when that is done."""
+        self.should_exit = True
+        self._over.set()
+
+    async def main_loop(self) -> None:
+        """Until `end`. uvicorn looks ten times a second whether it should stop; an idle hub sleeps."""
+        await self.on_tick(0)
+        await self._over.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -132,7 +143,7 @@ async def serving(settings: Settings, hub: HubApp | None = None) -> AsyncIterato
         finally:
             (settings.home / FILE).unlink(missing_ok=True)
             hub.dispatch.drain()
-            server.should_exit = True
+            server.end()
             await task
             listener.close()
 

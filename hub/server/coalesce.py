@@ -21,6 +21,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from hub.server.beats import next_beat
 from hub.server.security import Scope, Send
 
 try:
@@ -324,6 +325,13 @@ class CoalescingWebSocket(WebSocketsSansIOProtocol):
             if is_utf8(data) and self._take(data):
                 return
         super().handle_text(event)
+
+    def schedule_ping(self) -> None:
+        """As uvicorn's, but on the beat of all connections."""
+        assert self.ping_interval is not None
+        now_s = self.loop.time()
+        delay_s = next_beat(now_s, self.ping_interval - self.last_ping_rtt) - now_s
+        self.ping_timer = self.loop.call_later(delay_s, self.send_keepalive_ping)
 
     async def send(self, message: ASGISendEvent) -> None:
         """Closing does not wait for a reader that takes nothing; it was given up because of that."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hub.core.access import Principal
 from hub.log.log import HUB
+from hub.server.beats import next_beat
 from hub.server.subscription import Batch, Subscription
 
 if TYPE_CHECKING:
@@ -134,17 +135,17 @@ class Pump:
     async def run(self, heartbeat_s: float) -> None:
         """Until the hub stops. Raises Unauthorized when the principal may no longer read.
 
-        Whether it still may is asked at every change of agents, tokens and memberships, and every `heartbeat_s` because
-        a token may have expired, also while events come without a pause.
+        Whether it still may is asked at every change of agents, tokens and memberships, and every `heartbeat_s`, on a
+        common beat, because a token may have expired; also while events come without a pause.
         """
         loop = asyncio.get_running_loop()
-        renew_at = loop.time() + heartbeat_s
+        renew_at = next_beat(loop.time(), heartbeat_s)
         try:
             while not self._draining.is_set():
                 if loop.time() >= renew_at:
                     await self._allowance.renew()
                     await self._outlet.still_here()
-                    renew_at = loop.time() + heartbeat_s
+                    renew_at = next_beat(loop.time(), heartbeat_s)
                 if not await self._send_what_is_there():
                     await self._bell.wait(renew_at - loop.time())
         finally:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from hub.core.call import Call
+from hub.core.errors import RoomNotFound
 from hub.features.messages.contract import EditMessage, GetReceipts, PostMessage, RedactMessage
 from hub.features.search.contract import Search
 from hub.kernel.inbox.contract import AckInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, UpdateRoom
 from hub.server.timers import Clockwork
+from hub.storage.interface import Tx
 from tests.support.hubs import TestHub, running_hub
 from tests.support.waiting import eventually
 
@@ -100,3 +103,20 @@ async def test_retention_trims_and_a_reader_behind_it_gets_a_gap(hub: TestHub) -
     assert [g.reason for g in page.gaps] == ["trimmed"]
     assert page.gaps[0].to_seq + 1 == page.items[0]["seq"] == page.gaps[0].oldest_seq
     assert (await local.call(PostMessage(room="build", text="after"))).seq == page.items[-1]["seq"] + 1
+
+
+async def test_a_chore_that_fails_keeps_no_other_from_its_turn(hub: TestHub) -> None:
+    clockwork = Clockwork(hub.app)
+    done: list[str] = []
+
+    def fail(tx: Tx, call: Call) -> bool:
+        raise RoomNotFound("broken")
+
+    def work(tx: Tx, call: Call) -> bool:
+        done.append("work")
+        return len(done) < 3
+
+    clockwork.chores = [(1, fail), (1, work)]
+    with pytest.raises(RoomNotFound):
+        await clockwork.run_due()
+    assert done == ["work"] * 3
