@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
 _set = object.__setattr__
+
+
+@cache
+def _names_of(model: type[BaseModel]) -> set[str]:
+    """Names of all fields. Shared by all values that are made without validation: nobody may change it."""
+    return set(model.model_fields)
 
 
 class Model(BaseModel):
@@ -19,7 +26,7 @@ class Model(BaseModel):
         """A value from fields that were validated before: every field must be given. For hot paths only."""
         made = cls.__new__(cls)
         _set(made, "__dict__", fields)
-        _set(made, "__pydantic_fields_set__", set(fields))
+        _set(made, "__pydantic_fields_set__", _names_of(cls))
         _set(made, "__pydantic_extra__", None)
         _set(made, "__pydantic_private__", None)
         return made

@@ -138,11 +138,12 @@ def _append_one(tx: Tx, call: Call, stream: Stream, body: EventBody, at_ms: int,
     data = body.data(placed)
     tx.stage("event", (stream.log, placed.seq, body.type, placed.actor, at_ms, data, None))
     project_event(tx, placed, body)
-    frame = b""
     if stream.kind in _FOLLOWED:
         name = placed.actor_name
-        frame = Event(stream.log, stream.name, stream.epoch, placed.seq, body.type, at_ms, name, data).frame()
-    tx.grew(stream.log, placed.seq, frame)
+        event = Event(stream.log, stream.name, stream.epoch, placed.seq, body.type, at_ms, name, data)
+        tx.grew(stream.log, placed.seq, event.frame)
+    else:
+        tx.grew(stream.log, placed.seq, b"")
     return placed
 
 

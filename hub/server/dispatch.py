@@ -115,14 +115,22 @@ class Dispatch:
         return cast("R", result)
 
     def begin(
-        self, principal: Principal, request: Request[Any], key: str | None, answer: Callable[[Result | HubError], None]
+        self,
+        principal: Principal,
+        request: Request[Any],
+        key: str | None,
+        answer: Callable[[Result | HubError], None],
+        ready: Callable[[Result], None] | None = None,
     ) -> bool:
         """Like `run`, without a task, for a write that is nothing but one transaction: `answer` gets what comes of it.
 
+        `ready` gets its result a little earlier, when it is not on disk yet: to prepare the answer, not to give it.
         False, and nothing was done, for everything else. Raises HubError when it is refused at once.
         """
         operation = self.operation(request)
-        if operation.reads or self.store.locking or type(request) in PREPARERS or operation.wait_s(request):
+        if operation.reads or self.store.locking or type(request) in PREPARERS:
+            return False
+        if operation.waits and operation.wait_s(request):
             return False
         started = time.perf_counter()
         running = None if key is None else (principal.agent, operation.name, key)
@@ -130,13 +138,12 @@ class Dispatch:
             call = self.call(principal, self._admit(principal, operation))
             body = self.body(operation, call, request, key)
             self._must_not_run(running)
-            future = self.store.submit(body)
+            self.store.begin(body, partial(self._begun, operation, running, started, answer), ready)
         except HubError as error:
             self.measures.failed(operation.name, error.code)
             raise
         if running:
             self._running.add(running)
-        future.add_done_callback(partial(self._begun, operation, running, started, answer))
         return True
 
     def _begun(
@@ -145,15 +152,15 @@ class Dispatch:
         running: tuple[int, str, str] | None,
         started: float,
         answer: Callable[[Result | HubError], None],
-        future: asyncio.Future[Result],
+        result: Result,
+        failure: Exception | None,
     ) -> None:
         """What `begin` began has ended."""
         if running:
             self._running.discard(running)
-        failure = future.exception()
         if failure is None:
             self.measures.done(operation.name, time.perf_counter() - started)
-            answer(future.result())
+            answer(result)
             return
         refusal = as_refusal(failure)
         self.measures.failed(operation.name, refusal.code)
@@ -310,7 +317,7 @@ class Dispatch:
             return lambda tx: handler(tx, call, request)
         check_key(key)
         hashed = digest(request.json_bytes(exclude_defaults=True))
-        waits = operation.wait_s(request) > 0
+        waits = operation.waits and operation.wait_s(request) > 0
 
         def keyed(tx: Tx) -> Result:
             kept = recall(tx, call, operation, key, hashed, sure=waits)

@@ -6,7 +6,6 @@ subset of SQLite and PostgreSQL with `:name` parameters. Which statements run be
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, Protocol, TypeVar
@@ -34,11 +33,15 @@ class Growth:
     rewritten: bool = False
 
 
-def merge_growth(growth: Sequence[tuple[int, int, bytes]]) -> tuple[Growth, ...]:
+Frame = bytes | Callable[[], bytes]
+"""Wire bytes, or what makes them when the transaction needs no more: nobody waits for it then."""
+
+
+def merge_growth(growth: Sequence[tuple[int, int, Frame]]) -> tuple[Growth, ...]:
     """What one transaction added, per stream."""
     by_log: dict[int, list[tuple[int, bytes]]] = {}
     for stream, seq, frame in growth:
-        by_log.setdefault(stream, []).append((seq, frame))
+        by_log.setdefault(stream, []).append((seq, frame if isinstance(frame, bytes) else frame()))
     return tuple(
         Growth(
             log=stream,
@@ -104,7 +107,7 @@ class Tx(Protocol):
         """Let the next `memo(key, …)` load again."""
         ...
 
-    def grew(self, log: int, seq: int, frame: bytes) -> None:
+    def grew(self, log: int, seq: int, frame: Frame) -> None:
         """After COMMIT: tell readers of `log` that it has grown to `seq`."""
         ...
 
@@ -135,6 +138,13 @@ class Migration:
         return [part.strip() for part in text.split(";\n") if part.strip().rstrip(";")]
 
 
+Ended = Callable[[Any, Exception | None], None]
+"""Takes what a body returned, or why the write failed. It must not raise."""
+
+Ready = Callable[[Any], None]
+"""Takes what a body returned when COMMIT has not: to prepare an answer, which nobody may see yet. It must not raise."""
+
+
 class Store(Protocol):
     """Transactions over rows; wake-ups after commit. One per hub process."""
 
@@ -149,8 +159,11 @@ class Store(Protocol):
         """
         ...
 
-    def submit(self, body: Callable[[Tx], T]) -> asyncio.Future[T]:
-        """Like `write`, under way when this returns. Only where `locking` is false."""
+    def begin(self, body: Callable[[Tx], Any], ended: Ended, ready: Ready | None = None) -> None:
+        """Like `write`, under way when this returns; `ended` is called on the loop. Only where `locking` is false.
+
+        `ready` is called before it, while the disk works, unless the body raised.
+        """
         ...
 
     async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:

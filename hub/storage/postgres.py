@@ -24,7 +24,7 @@ import asyncpg
 import greenlet
 
 from hub.core.errors import Unavailable
-from hub.storage.interface import Growth, Migration, Row, Store, StoreError, Tx, merge_growth
+from hub.storage.interface import Ended, Frame, Growth, Migration, Ready, Row, Store, StoreError, Tx, merge_growth
 from hub.storage.migrate import pending
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ class _Tx:
         self._memo: dict[Hashable, Any] = {}
         self._staged: list[tuple[str, tuple[Any, ...]]] = []
         self._deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
-        self.growth: list[tuple[int, int, bytes]] = []
+        self.growth: list[tuple[int, int, Frame]] = []
 
     def rows(self, sql: LiteralString, /, **params: Any) -> list[Row]:
         self.flush()
@@ -146,7 +146,7 @@ class _Tx:
     def forget(self, key: Hashable) -> None:
         self._memo.pop(key, None)
 
-    def grew(self, log: int, seq: int, frame: bytes) -> None:
+    def grew(self, log: int, seq: int, frame: Frame) -> None:
         self.growth.append((log, seq, frame))
 
     def rewrote(self, log: int) -> None:
@@ -297,7 +297,7 @@ class PostgresStore(Store):
             if not self._running:
                 self._idle.set()
 
-    def submit(self, body: Callable[[Tx], T]) -> asyncio.Future[T]:
+    def begin(self, body: Callable[[Tx], Any], ended: Ended, ready: Ready | None = None) -> None:
         raise RuntimeError("several hubs write to this store: await `write` with the locks")
 
     async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:

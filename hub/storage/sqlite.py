@@ -5,7 +5,10 @@ COMMIT on the loop a slow disk stalls every reader. While one COMMIT waits for t
 fsync itself is the batching window. Nothing may touch the writing connection during COMMIT, not even a leftover
 cursor, so a `Tx` hands out lists and the connection never leaves this file.
 
-    IDLE --write()--> RUNNING --flush--> COMMITTING --done()--> RUNNING (more waiting) or IDLE
+    IDLE --write()--> RUNNING --flush--> COMMITTING --done()--> GATHERING (more waiting) --> RUNNING, or IDLE
+
+Who was just answered often comes back at once: a batch that starts without them makes two commits of what fits into
+one. So the next batch gathers for a moment (decision 0009).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Any, Final, LiteralString, TypeVar, cast
 
 from hub.core.errors import HubError, ReadOnly, StorageFull, Unavailable
 from hub.storage.directory import DirectoryLock, refuse_network_file_system
-from hub.storage.interface import Growth, Migration, Row, Store, StoreError, Tx, merge_growth
+from hub.storage.interface import Ended, Frame, Growth, Migration, Ready, Row, Store, StoreError, Tx, merge_growth
 from hub.storage.migrate import apply_migrations
 
 T = TypeVar("T")
@@ -40,6 +43,8 @@ DIALECT: Final = {
     "without_rowid": "without rowid",
 }
 _BATCH_S: Final = 0.02  # bodies of one transaction: long enough to batch a burst, short enough not to stall readers
+_RETURN_S: Final = 0.001  # within this, who was just answered comes back with the next write
+_MOST_OF: Final = 0.9  # of them are waited for: the last ones are read while the disk works, and not all come back
 _BUSY_S: Final = 0.005
 _PROBE_S: Final = 1.0
 _MEMO_ROOM: Final = 200_000
@@ -102,13 +107,42 @@ class _Memo:
 
 
 class _Job:
-    __slots__ = ("body", "failure", "future", "result")
+    __slots__ = ("body", "ended", "failure", "ready", "result")
 
-    def __init__(self, body: Callable[[Tx], Any], future: asyncio.Future[Any]) -> None:
+    def __init__(self, body: Callable[[Tx], Any], ended: Ended, ready: Ready | None) -> None:
         self.body = body
-        self.future = future
+        self.ended = ended
+        self.ready = ready
         self.result: Any = None
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
+
+    def answer(self) -> None:
+        """Tell who waits for it. The others of the batch must be told whatever comes of that."""
+        try:
+            self.ended(self.result, self.failure)
+        except Exception:
+            log.exception("answering a write failed")
+
+
+class _Batch:
+    """Jobs whose bodies ran in one transaction. What can be prepared for after COMMIT is, while the disk works."""
+
+    __slots__ = ("_grown", "changed", "growth", "jobs")
+
+    def __init__(self, jobs: list[_Job], tx: _WriteTx) -> None:
+        self.jobs = jobs
+        self.changed = tx.changed()
+        self.growth: Sequence[Growth] = ()
+        self._grown = tx.growth
+
+    def prepare(self) -> None:
+        try:
+            self.growth = merge_growth(self._grown)
+        except Exception:  # its readers see it when they look again; who wrote it must hear that it is stored
+            log.exception("making events for readers failed")
+        for job in self.jobs:
+            if job.ready is not None and job.failure is None:
+                job.ready(job.result)
 
 
 class _WriteTx:
@@ -122,7 +156,7 @@ class _WriteTx:
         self.guessed = False
         self.unwritable: Exception | None = None
         self.written = False
-        self.growth: list[tuple[int, int, bytes]] = []
+        self.growth: list[tuple[int, int, Frame]] = []
         self._kept: list[tuple[str, tuple[Any, ...]]] = []
         self._kept_deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
         self._staged: list[tuple[str, tuple[Any, ...]]] = []
@@ -181,7 +215,7 @@ class _WriteTx:
     def forget(self, key: Hashable) -> None:
         self._memo.put(key, _ABSENT)
 
-    def grew(self, log: int, seq: int, frame: bytes) -> None:
+    def grew(self, log: int, seq: int, frame: Frame) -> None:
         self.growth.append((log, seq, frame))
 
     def rewrote(self, log: int) -> None:
@@ -341,6 +375,8 @@ class SqliteStore(Store):
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._expected = 0  # writers of the next batch if all who were just answered come back, until then
+        self._expected_until = 0.0
         self._commits: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -480,16 +516,18 @@ class SqliteStore(Store):
     # --- writing ----------------------------------------------------------------------------------------------
 
     async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:
-        return await self.submit(body)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self.begin(body, partial(_settle, future))
+        return await future
 
-    def submit(self, body: Callable[[Tx], T]) -> asyncio.Future[T]:
+    def begin(self, body: Callable[[Tx], Any], ended: Ended, ready: Ready | None = None) -> None:
         if self._closed:
             raise Unavailable("the hub is shutting down; retry with the same idempotency key", retry_after_s=1)
         if self._damaged:
             raise ReadOnly(self._damaged)
         if self._down and time.monotonic() < self._probe_at:
             raise ReadOnly(f"writing is off: {self._down}; free space, then retry", retry_after_s=1)
-        return self._enqueue(body)
+        self._enqueue(body, ended, ready)
 
     async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
         def together(tx: Tx) -> list[T | Exception]:
@@ -601,11 +639,11 @@ class SqliteStore(Store):
             self._commit(tx, [first])
 
     def _commit(self, tx: _WriteTx, jobs: list[_Job]) -> None:
-        growth = merge_growth(tx.growth)
-        changed = tx.changed()
+        batch = _Batch(jobs, tx)
         if not tx.written:
             self._writer.commit()
-            self._finish(jobs, None, growth, changed=False)
+            batch.prepare()
+            self._finish(batch, None)
             return
 
         def commit() -> None:
@@ -614,33 +652,32 @@ class SqliteStore(Store):
                 self._writer.commit()
             except Exception as error:
                 failure = error
-            self._loop.call_soon_threadsafe(partial(self._finish, jobs, failure, growth, changed=changed))
+            self._loop.call_soon_threadsafe(self._finish, batch, failure)
 
+        self._loop.call_soon(batch.prepare)  # before `_finish` can be called
         self._commits.put(commit)
 
     def _commit_forever(self) -> None:
         while (commit := self._commits.get()) is not None:
             commit()
 
-    def _finish(
-        self, jobs: list[_Job], failure: Exception | None, growth: Sequence[Growth], *, changed: bool = True
-    ) -> None:
-        """COMMIT has answered: publish, start the next batch, then answer this one."""
+    def _finish(self, batch: _Batch, failure: Exception | None) -> None:
+        """COMMIT has answered: publish, answer this batch, then start the next one."""
         if failure is not None:
             self._reset()
             self._went_down(str(failure))
             log.error("commit failed: %s", failure)
             lost = Unavailable(_UNKNOWN, retry_after_s=1)
             lost.__cause__ = failure
-            for job in jobs:
+            for job in batch.jobs:
                 job.failure = lost
         else:
             self._memo.commit()
-            if changed:
+            if batch.changed:
                 self._down = None
-            if growth:
-                self._publish(growth)
-        self._go_on(jobs)
+            if batch.growth:
+                self._publish(batch.growth)
+        self._go_on(batch.jobs)
 
     def _publish(self, growth: Sequence[Growth]) -> None:
         """Wake readers. A reader's failure costs a wake-up; it must not leave committed writes unanswered."""
@@ -650,13 +687,25 @@ class SqliteStore(Store):
             log.exception("telling readers about new events failed")
 
     def _go_on(self, jobs: list[_Job]) -> None:
-        """Start the next batch, then answer these."""
+        """Answer these, then start the next batch."""
+        for job in jobs:
+            job.answer()
+        self._expected = round(_MOST_OF * (len(jobs) + len(self._waiting)))
+        self._expected_until = time.perf_counter() + _RETURN_S
         if self._waiting:
-            self._loop.call_soon(self._run_batch)
+            self._loop.call_soon(self._gather)
         else:
             self._idle.set()
-        for job in jobs:
-            _answer(job)
+
+    def _gather(self) -> None:
+        """Start a batch; while callers that were just answered may be about to join it, look again next turn.
+
+        Sleeping instead would take longer than what it waits for.
+        """
+        if len(self._waiting) >= self._expected or time.perf_counter() > self._expected_until:
+            self._run_batch()
+        else:
+            self._loop.call_soon(self._gather)
 
     def _batch_failed(self, jobs: list[_Job], error: Exception) -> None:
         """Nothing of this transaction stays: fail the body that caused it, run the others again without it."""
@@ -688,15 +737,13 @@ class SqliteStore(Store):
         """Write a row as it is: it changes nothing and has to reach the disk like any other."""
         if self._closed or self._down is None or time.monotonic() < self._probe_at:
             return
-        self._enqueue(lambda tx: tx.run("update migration set number = number where number = 1"))
+        self._enqueue(lambda tx: tx.run("update migration set number = number where number = 1"), _nobody)
 
-    def _enqueue(self, body: Callable[[Tx], Any]) -> asyncio.Future[Any]:
-        job = _Job(body, self._loop.create_future())
-        self._waiting.append(job)
+    def _enqueue(self, body: Callable[[Tx], Any], ended: Ended, ready: Ready | None = None) -> None:
+        self._waiting.append(_Job(body, ended, ready))
         if self._idle.is_set():
             self._idle.clear()
-            self._loop.call_soon(self._run_batch)
-        return job.future
+            self._loop.call_soon(self._gather)
 
     async def scrub(self) -> bool:
         if self._closed or not self._idle.is_set():
@@ -758,14 +805,17 @@ def _cannot_open(path: Path, error: sqlite3.DatabaseError) -> StoreError:
     )
 
 
-def _answer(job: _Job) -> None:
-    if job.future.done():
+def _settle(future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
+    if future.done():
         return
-    if job.failure is None:
-        job.future.set_result(job.result)
+    if failure is None:
+        future.set_result(result)
     else:
-        job.future.set_exception(job.failure)
-        job.future.exception()  # a caller that went away has nobody to hear of it
+        future.set_exception(failure)
+        future.exception()  # a caller that went away has nobody to hear of it
+
+
+def _nobody(_result: Any, _failure: Exception | None) -> None: ...
 
 
 def _storage_error(error: BaseException) -> HubError:

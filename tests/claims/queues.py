@@ -23,7 +23,8 @@ DEAD: Final = f"{QUEUES}::test_a_task_out_of_attempts_is_a_dead_letter_until_it_
 KILLS: Final = "tests/faults/test_kill_queues.py::test_kills_lose_no_task_and_accept_no_result_twice"
 EARLY: Final = """\
         for job in jobs:
-            _answer(job)
+            job.answer()
+            job.ended = _nobody
         self._commits.put(lambda: (time.sleep(0.1), commit())[1])
 """
 HUBS: Final = "tests/storage/test_hub_on_postgres.py::test_two_hubs_share_a_queue_and_each_task_is_done_once"

@@ -27,7 +27,7 @@ CLAIMS: Final = [
         Mutant(
             "hub/storage/sqlite.py",
             "        self._commits.put(commit)\n",
-            "        self._finish(jobs, None, growth)\n        self._commits.put(commit)\n",
+            "        self._finish(batch, None)\n        self._commits.put(commit)\n",
             "tests/storage/test_sqlite.py::test_nobody_is_answered_before_the_commit_returned",
         ),
     ),

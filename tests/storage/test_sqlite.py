@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +35,16 @@ async def store(tmp_path: Path, anyio_backend: str) -> AsyncIterator[SqliteStore
 
 def put(tx: Tx, number: int, name: str = "x") -> None:
     tx.stage("thing", (number, name))
+
+
+def puts(number: int) -> Callable[[Tx], str]:
+    """A body."""
+
+    def body(tx: Tx) -> str:
+        put(tx, number)
+        return "done"
+
+    return body
 
 
 async def count(store: SqliteStore) -> int:
@@ -95,6 +105,78 @@ async def test_while_one_commit_waits_the_next_batch_collects(store: SqliteStore
     assert await count(store) == 51
 
 
+async def test_an_answer_is_prepared_while_the_disk_works_and_given_after(store: SqliteStore) -> None:
+    slow = SlowCommit(store)
+    told: list[object] = []
+    store.begin(puts(1), lambda *outcome: told.append(outcome), told.append)
+    await eventually(lambda: bool(told), what="what the body gave is there to prepare with")
+    assert told == ["done"]
+    slow.release.set()
+    await eventually(lambda: told == ["done", ("done", None)], what="the answer is given")
+
+
+async def test_nothing_is_prepared_for_a_write_that_was_refused(store: SqliteStore) -> None:
+    told: list[Any] = []
+
+    def refuse(tx: Tx) -> None:
+        raise StorageFull("no")
+
+    store.begin(refuse, lambda result, failure: told.append(failure), told.append)
+    await eventually(lambda: bool(told), what="the refusal arrives")
+    assert [type(one) for one in told] == [StorageFull]
+
+
+async def test_an_answer_that_cannot_be_given_keeps_no_other_from_its_own(store: SqliteStore) -> None:
+    def broken(_result: object, _failure: Exception | None) -> None:
+        raise OSError("gone")
+
+    store.begin(puts(1), broken)
+    assert await asyncio.wait_for(store.write(puts(2)), 5) == "done"
+    assert await count(store) == 2
+
+
+def commits_of(store: Any) -> list[Any]:
+    """Every COMMIT from now on."""
+    made: list[Any] = []
+    queue = store._commits
+
+    class Counting:
+        def put(self, commit: Any) -> None:
+            made.append(commit)
+            queue.put(commit)
+
+        def get(self) -> Any:
+            return queue.get()
+
+    store._commits = Counting()
+    return made
+
+
+async def test_writers_that_come_back_a_moment_after_their_answer_share_the_next_commit(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As callers over a network do: the first is back before the last."""
+    monkeypatch.setattr("hub.storage.sqlite._RETURN_S", 0.5)  # however busy this machine is
+    commits = commits_of(store)
+    rounds, writers = 20, 4
+
+    async def write(number: int) -> None:
+        for turn in range(rounds):
+            await store.write(puts(turn * writers + number))
+            for _ in range(3 * number):  # turns of the loop later than the one before
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*map(write, range(writers)))
+    assert await count(store) == rounds * writers
+    assert len(commits) <= rounds + 4, "one a round; who is back first would start another alone"
+
+
+async def test_a_writer_whose_companions_do_not_come_back_waits_for_them_a_moment_only(store: SqliteStore) -> None:
+    await asyncio.gather(*(store.write(puts(number)) for number in range(50)))
+    await asyncio.wait_for(store.write(puts(50)), 5)
+    assert await count(store) == 51
+
+
 def break_next_commit(private: Any) -> None:
     """Let the next COMMIT fail as a broken disk would."""
     queue = private._commits
@@ -104,7 +186,7 @@ def break_next_commit(private: Any) -> None:
             private._commits = queue
             cells = dict(zip(commit.__code__.co_freevars, (c.cell_contents for c in commit.__closure__), strict=True))
             error = sqlite3.OperationalError("disk I/O error")
-            queue.put(lambda: private._loop.call_soon_threadsafe(private._finish, cells["jobs"], error, ()))
+            queue.put(lambda: private._loop.call_soon_threadsafe(private._finish, cells["batch"], error))
 
         def get(self) -> Any:
             return queue.get()
