@@ -71,6 +71,7 @@ class HubApp:
             hosts=(*LOOPBACK, *self.settings.hosts),
             origins=(EXTENSION, *self.settings.origins),
             refuse=send_problem,
+            begin=self._operations.begin,
         )
 
     async def _entry(self, scope: Scope, receive: Receive, send: Send) -> None:

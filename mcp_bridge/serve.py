@@ -22,8 +22,9 @@ import uvicorn
 from hub.app import HubApp
 from hub.core.errors import HubError
 from hub.running import FILE
-from hub.server.coalesce import CoalescingHttp, CoalescingWebSocket
+from hub.server.coalesce import CoalescingWebSocket
 from hub.server.logs import configure_logs
+from hub.server.straight import StraightHttp
 from hub.settings import Settings
 from hub.storage.directory import make_private
 from hub.storage.interface import StoreError
@@ -152,7 +153,7 @@ def _config(hub: HubApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         hub.asgi,
         loop="none",
-        http=CoalescingHttp,
+        http=StraightHttp,
         ws=CoalescingWebSocket,
         ws_max_size=1024 * 1024,
         ws_per_message_deflate=False,

@@ -29,11 +29,30 @@ async def send_bytes(send: Send, status: int, body: bytes, headers: Headers = (J
 
 
 @lru_cache(maxsize=64)
-def _head(status: int) -> bytes:
-    """Status line and headers of a JSON response, up to the number of bytes."""
+def _head(status: int, headers: Headers = (JSON,)) -> bytes:
+    """Status line and headers of a response, up to the number of bytes."""
     reason = HTTPStatus(status).phrase.encode()
-    headers = b"".join(b"%b: %b\r\n" % header for header in (JSON, *_COMMON))
-    return b"HTTP/1.1 %d %b\r\n%bcontent-length: " % (status, reason, headers)
+    lines = b"".join([b"%b: %b\r\n" % header for header in (*headers, *_COMMON)])
+    return b"HTTP/1.1 %d %b\r\n%bcontent-length: " % (status, reason, lines)
+
+
+def json_response(status: int, body: bytes, accepted: bytes | None) -> tuple[bytes, bytes]:
+    """What `send_json` sends, for a request that went straight."""
+    coding = choose(accepted, len(body))
+    if coding is None:
+        return b"%b%d\r\n" % (_head(status), len(body)), body
+    packed = encode(body, coding)
+    return b"%b%d\r\n" % (_head(status, _coded(coding)), len(packed)), packed
+
+
+def problem_response(error: HubError, path: str) -> tuple[bytes, bytes]:
+    """What `send_problem` sends, for a request that went straight."""
+    headers, body = _problem(error, path)
+    return b"%b%d\r\n" % (_head(error.status, tuple(headers)), len(body)), body
+
+
+def _coded(coding: bytes) -> Headers:
+    return (JSON, (b"content-encoding", coding), (b"vary", b"accept-encoding"))
 
 
 async def send_json(scope: Scope, send: Send, status: int, body: bytes, asked: Mapping[bytes, bytes]) -> None:
@@ -45,11 +64,19 @@ async def send_json(scope: Scope, send: Send, status: int, body: bytes, asked: M
             await send_bytes(send, status, body, (JSON,))
         return
     packed = encode(body, coding)
-    await send_bytes(send, status, packed, (JSON, (b"content-encoding", coding), (b"vary", b"accept-encoding")))
+    await send_bytes(send, status, packed, _coded(coding))
 
 
 async def send_problem(error: HubError, scope: Scope, receive: Receive, send: Send) -> None:
     """RFC 9457, with the headers the status calls for; a WebSocket is closed before it was accepted."""
+    headers, body = _problem(error, scope.get("path", ""))
+    if scope["type"] == "websocket":
+        await _deny_websocket(scope, receive, send, error.status, body, headers)
+        return
+    await send_bytes(send, error.status, body, tuple(headers))
+
+
+def _problem(error: HubError, path: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
     headers: list[tuple[bytes, bytes]] = [PROBLEM]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
@@ -57,11 +84,7 @@ async def send_problem(error: HubError, scope: Scope, receive: Receive, send: Se
         headers.append((b"www-authenticate", b'Bearer realm="multi-agent-bridge"'))
     if allow := error.extra.get("allow"):
         headers.append((b"allow", str(allow).encode()))
-    body = orjson.dumps(error.problem(scope.get("path", "")))
-    if scope["type"] == "websocket":
-        await _deny_websocket(scope, receive, send, error.status, body, headers)
-        return
-    await send_bytes(send, error.status, body, tuple(headers))
+    return headers, orjson.dumps(error.problem(path))
 
 
 async def _deny_websocket(

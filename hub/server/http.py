@@ -17,13 +17,13 @@ from hub.core.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from hub.core.operation import AnyOperation, Registry
-from hub.server.answers import send_json, send_problem
+from hub.core.operation import AnyOperation, Registry, Result
+from hub.server.answers import json_response, problem_response, send_json, send_problem
 from hub.server.auth import Authenticator, bearer
-from hub.server.dispatch import Dispatch
+from hub.server.dispatch import Dispatch, as_refusal
 from hub.server.encoding import decode
 from hub.server.parse import build
-from hub.server.security import Receive, Scope, Send
+from hub.server.security import Answer, Receive, Scope, Send
 from hub.server.strict_json import parse_object
 
 MAX_BODY: Final = 1024 * 1024
@@ -140,6 +140,29 @@ class HttpOperations:
         self._dispatch.measures.answered(len(body))
         await send_json(scope, send, operation.status, body, headers)
 
+    def begin(self, path: str, headers: dict[bytes, bytes], raw: bytes, answer: Answer) -> bool:
+        """Answer a whole POST without a task, if it is one transaction of somebody known; else nothing was done."""
+        found = self._find(path) if len(path) <= _LONGEST_KEPT else None
+        entry = found and found[0].operations.get("POST")
+        if not found or not entry or not raw or len(raw) > MAX_BODY:
+            return False
+        principal = self._authenticator.known(headers.get(b"authorization"))
+        if principal is None or b"content-encoding" in headers:
+            return False
+        operation, names = entry
+        try:
+            need_json(headers)
+            fields = _with_body(dict(zip(names, found[1], strict=True)), parse_object(raw))
+            request = build(operation.request, fields)
+            key = headers.get(b"idempotency-key")
+            reply = _Reply(self._dispatch, operation, path, headers.get(b"accept-encoding"), answer)
+            return self._dispatch.begin(
+                principal, request, None if key is None else key.decode("latin-1"), reply.end, reply.prepare
+            )
+        except Exception as error:
+            answer(*problem_response(as_refusal(error), path))
+            return True
+
     async def principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
         """Who calls, from the Authorization header."""
         client = scope.get("client")
@@ -153,6 +176,39 @@ class HttpOperations:
             raise MethodNotAllowed(f"{scope['method']} is not possible here; allowed: {allowed}", allow=allowed)
         operation, names = entry
         return operation, dict(zip(names, values, strict=True))
+
+
+class _Reply:
+    """The answer to a request that went straight."""
+
+    __slots__ = ("_accepted", "_answer", "_dispatch", "_operation", "_path", "_response")
+
+    def __init__(
+        self, dispatch: Dispatch, operation: AnyOperation, path: str, accepted: bytes | None, answer: Answer
+    ) -> None:
+        self._dispatch = dispatch
+        self._operation = operation
+        self._path = path
+        self._accepted = accepted
+        self._answer = answer
+        self._response: tuple[bytes, bytes] | None = None
+
+    def prepare(self, result: Result) -> None:
+        self._response = self._made(result)
+
+    def end(self, outcome: Result | HubError) -> None:
+        self._answer(*(self._response if self._response and not isinstance(outcome, HubError) else self._made(outcome)))
+
+    def _made(self, outcome: Result | HubError) -> tuple[bytes, bytes]:
+        if isinstance(outcome, HubError):
+            return problem_response(outcome, self._path)
+        try:
+            body = outcome.json_bytes()
+            made = json_response(self._operation.status, body, self._accepted)
+        except Exception as error:
+            return problem_response(as_refusal(error), self._path)
+        self._dispatch.measures.answered(len(body))
+        return made
 
 
 async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T:
@@ -210,6 +266,8 @@ def bearer_of(headers: dict[bytes, bytes]) -> str | None:
 
 
 def need_json(headers: dict[bytes, bytes]) -> None:
+    if headers.get(b"content-type") == b"application/json":
+        return
     kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
     if kind != b"application/json" and not kind.endswith(b"+json"):
         raise UnsupportedMediaType("send JSON with 'Content-Type: application/json'")

@@ -16,8 +16,17 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+Answer = Callable[[bytes, bytes], None]
+"""Takes a response: status line and headers, each with its line end, without the empty line; and the body."""
+
+Begin = Callable[[str, dict[bytes, bytes], bytes, Answer], bool]
+"""`begin(path, headers, body, answer)` of an app; false, and nothing was done, for what takes more than that.
+
+The headers, of which none stands twice, are no larger than `MOST_HEADER_BYTES`.
+"""
+
 _MOST_HEADERS: Final = 100
-_MOST_HEADER_BYTES: Final = 32 * 1024
+MOST_HEADER_BYTES: Final = 32 * 1024
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 EXTENSION: Final = "chrome-extension://jlobenjgedfgfcjmcklhmfoildicnhoj"
 """Origin of the browser extension; the `key` in its manifest fixes it. It still needs a token."""
@@ -26,8 +35,17 @@ EXTENSION: Final = "chrome-extension://jlobenjgedfgfcjmcklhmfoildicnhoj"
 class Guard:
     """Pure ASGI middleware that refuses what cannot be meant for this hub."""
 
-    def __init__(self, app: App, *, hosts: Iterable[str], origins: Iterable[str], refuse: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        hosts: Iterable[str],
+        origins: Iterable[str],
+        refuse: Callable[..., Any],
+        begin: Begin | None = None,
+    ) -> None:
         self._app = app
+        self._begin = begin
         self.hosts = {host.lower() for host in hosts}
         self.origins = set(origins)
         self._refuse = refuse
@@ -44,6 +62,14 @@ class Guard:
             return
         await self._app(scope, receive, send)
 
+    def begin(self, path: str, headers: dict[bytes, bytes], raw: bytes, answer: Answer) -> bool:
+        """Let the app begin a whole request at once; false, and nothing was done, when it cannot or must not."""
+        if self._begin is None or headers.get(b"host") not in self._known_hosts or len(headers) > _MOST_HEADERS:
+            return False  # `check` says what is wrong with it, if anything is
+        if b"origin" in headers or b"sec-fetch-site" in headers:
+            return False
+        return self._begin(path, headers, raw, answer)
+
     def check(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
         """Raises when the headers are too large, or Host or Origin is not ours."""
         host = origin = None
@@ -56,7 +82,7 @@ class Guard:
                 origin = value.decode("latin-1")
             elif name == b"sec-fetch-site":
                 site = value
-        if len(headers) > _MOST_HEADERS or size > _MOST_HEADER_BYTES:
+        if len(headers) > _MOST_HEADERS or size > MOST_HEADER_BYTES:
             raise Malformed("too many or too large headers")
         if host is None or hosts != 1:
             raise Malformed("exactly one Host header is needed")

@@ -10,7 +10,7 @@ import orjson
 from hub.core.errors import Malformed
 
 MAX_DEPTH: Final = 64
-_NESTS: Final = (dict, list)  # a tuple: `dict | list` is made anew each time it is asked
+_NESTS: Final = frozenset({dict, list})
 
 
 def parse(raw: bytes) -> Any:
@@ -39,15 +39,17 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 def _measure(value: Any) -> tuple[int, int]:
     """Number of keys and greatest depth."""
+    if type(value) is dict and _NESTS.isdisjoint(map(type, value.values())):  # most are flat
+        return len(value), 1
     keys = deepest = 0
     stack = [(value, 1)]
     while stack:
         item, depth = stack.pop()
         if isinstance(item, dict):
             keys += len(item)
-            stack += [(child, depth + 1) for child in item.values() if isinstance(child, _NESTS)]
+            stack += [(child, depth + 1) for child in item.values() if type(child) in _NESTS]
         elif isinstance(item, list):
-            stack += [(child, depth + 1) for child in item if isinstance(child, _NESTS)]
+            stack += [(child, depth + 1) for child in item if type(child) in _NESTS]
         deepest = max(deepest, depth)
     return keys, deepest
 

@@ -32,6 +32,17 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "P1-straight",
+        "Nor is an HTTP request answered early that goes straight from the socket to the store.",
+        ("tests/server/test_straight.py::test_nobody_is_answered_straight_before_the_commit_returned",),
+        Mutant(
+            "hub/server/http.py",
+            "reply.end, reply.prepare\n",
+            "reply.end, reply.end\n",
+            "tests/server/test_straight.py::test_nobody_is_answered_straight_before_the_commit_returned",
+        ),
+    ),
+    Claim(
         "P1-power",
         "A power cut at any moment loses nothing acknowledged; nor does kill -9 at a durable system call.",
         (
