@@ -182,14 +182,15 @@ class _Connection:
             self._spawn(self._answer(call_id, perform))
 
     def _begin_now(self, call_id: int | str, request: Request[Any], key: str | None) -> bool:
-        began = self._hub.dispatch.begin(self._allowance.principal, request, key, partial(self._ended, call_id))
+        reply = _Reply(partial(self._ended, call_id))
+        began = self._hub.dispatch.begin(self._allowance.principal, request, key, reply.end, reply.prepare)
         self._under_way += began
         return began
 
-    def _ended(self, call_id: int | str, result: Result | HubError) -> None:
+    def _ended(self, call_id: int | str, body: bytes) -> None:
         self._under_way -= 1
         self._room.set()
-        self._reply(call_id, _problem(result) if isinstance(result, HubError) else b',"ok":%b}' % result.json_bytes())
+        self._reply(call_id, body)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -278,6 +279,30 @@ class _Connection:
             await self._send({"type": "websocket.send", "text": text.decode()})
         finally:
             self._stuck.end()
+
+
+class _Reply:
+    """The answer to an operation that runs without a task, made while the disk works."""
+
+    __slots__ = ("_answer", "_made")
+
+    def __init__(self, answer: Callable[[bytes], None]) -> None:
+        self._answer = answer
+        self._made: bytes | None = None
+
+    def prepare(self, result: Result) -> None:
+        self._made = _outcome(result)
+
+    def end(self, outcome: Result | HubError) -> None:
+        self._answer(_outcome(outcome) if self._made is None or isinstance(outcome, HubError) else self._made)
+
+
+def _outcome(outcome: Result | HubError) -> bytes:
+    """The rest of an answer's frame, whatever goes wrong with it."""
+    try:
+        return _problem(outcome) if isinstance(outcome, HubError) else b',"ok":%b}' % outcome.json_bytes()
+    except Exception as error:
+        return _problem(as_refusal(error))
 
 
 def _problem(error: HubError) -> bytes:
