@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sqlite3
 import tempfile
 import time
@@ -17,6 +16,7 @@ from bench import mcp, peers, scale
 from bench.load import TEXT, HttpConnection, Sample, http_load, ws_load
 from bench.pair import Pair, Run, scaled, seconds
 from bench.servers import Server
+from hub.core.keys import Keys
 
 ROOM = "/v1/rooms/bench/messages"
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -37,13 +37,11 @@ def pipelined_against(peer: peers.Sends) -> Run:
     """Durable sends per second over WebSocket, 4 sockets × 256 in flight, against a peer's pipelines."""
 
     def run(subject: Server, _bare: Server) -> Pair:
-        mark = secrets.token_hex(4)
+        keys = Keys()
 
         def frame(number: int) -> str:
-            key = f"{mark}-{secrets.token_hex(4)}-{number}"
-            return json.dumps(
-                {"id": number, "op": "messages.post", "room": "bench", "text": TEXT, "idempotency_key": key}
-            )
+            fields = {"room": "bench", "text": TEXT, "idempotency_key": keys.new()}
+            return json.dumps({"id": number, "op": "messages.post", **fields})
 
         reference = peer(4, 256, seconds())
         sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, frame, 4, 256, seconds()))
@@ -59,6 +57,8 @@ def _percentiles(sample: Sample, reference: Sample) -> str:
 def batches(subject: Server, _bare: Server) -> Pair:
     """Messages per second in batches of 100, 4 clients, against raw SQLite in batches of 100 on the same disk."""
 
+    keys = Keys()
+
     async def measure() -> float:
         until, began = time.perf_counter() + seconds(), time.perf_counter()
 
@@ -66,7 +66,7 @@ def batches(subject: Server, _bare: Server) -> Pair:
             http, done = await HttpConnection(subject.url, subject.token).open(), 0
             while time.perf_counter() < until:
                 some = [{"op": "messages.post", "room": "bench", "text": f"{done + i} {TEXT}"} for i in range(100)]
-                key = f"idempotency-key: {secrets.token_hex(8)}\r\n"
+                key = f"idempotency-key: {keys.new()}\r\n"
                 status, raw = await http.request("POST", "/v1/batch", json.dumps({"operations": some}).encode(), key)
                 assert status == 200, raw
                 done += 100

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from hub.core.keys import Keys
+
 
 @dataclass
 class Sample:
@@ -77,7 +79,7 @@ async def http_load(
     url: str, token: str, path: str, clients: int, seconds: float, *, method: str = "POST", keyed: bool = True
 ) -> Sample:
     """`clients` connections, one request in flight each, for `seconds`."""
-    run = secrets.token_hex(4)
+    keys = Keys()
     sample, started = Sample(), time.perf_counter()
     until = started + seconds
 
@@ -86,7 +88,7 @@ async def http_load(
         count = 0
         while time.perf_counter() < until:
             count += 1
-            extra = f"idempotency-key: {run}-{number}:{count}\r\n" if keyed and method == "POST" else ""
+            extra = f"idempotency-key: {keys.new()}\r\n" if keyed and method == "POST" else ""
             began = time.perf_counter()
             status, _ = await connection.request(method, path, body(count) if method == "POST" else b"", extra)
             sample.latencies_ms.append((time.perf_counter() - began) * 1000)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import secrets
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -19,6 +18,7 @@ from bench import goals, peers, queues, sandbox, scale
 from bench.load import TEXT, HttpConnection, Marks, RawSocket, http_load, ws_burst, ws_load
 from bench.pair import Pair, Run, seconds
 from bench.servers import Server, post
+from hub.core.keys import Keys
 
 ROOM = "/v1/rooms/bench/messages"
 
@@ -43,11 +43,11 @@ def durable_http(clients: int) -> Run:
 
 def durable_websocket(subject: Server, bare: Server) -> Pair:
     """Pipelined sends per second over WebSocket, 16 sockets × 16 in flight, against a bare WebSocket echo."""
-    run = secrets.token_hex(4)
+    keys = Keys()
 
     def frame(number: int) -> str:
-        key = f"{run}-{secrets.token_hex(4)}-{number}"
-        return json.dumps({"id": number, "op": "messages.post", "room": "bench", "text": TEXT, "idempotency_key": key})
+        fields = {"room": "bench", "text": TEXT, "idempotency_key": keys.new()}
+        return json.dumps({"id": number, "op": "messages.post", **fields})
 
     reference = uvloop.run(
         ws_load(bare.ws + "/ws", "x", lambda n: json.dumps({"id": n, "text": TEXT}), 16, 16, seconds())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import json
 import os
 import signal
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
+from hub.core.keys import Keys
 from hub.running import find_running
 from hub.settings import default_home
 from mcp_bridge.identity import SHORT, Identity, project_directory
@@ -289,7 +289,7 @@ class Relay:
         self._capabilities: Message = {}
         self._legacy = False
         self._boot = uuid.uuid4().hex
-        self._count = itertools.count(1)
+        self._keys = Keys(self._boot)
         self._memory = Memory()
         self._news = ""
         self._announced = False
@@ -773,7 +773,7 @@ class Relay:
             proved = [*self._proved, *(message for k in early for message in self._done[k].messages)][-KEPT:]
         if frame["method"] == "tools/call":
             self._note_session(meta)
-            key = str(meta.get("claudecode/toolUseId") or f"{self._boot}:{next(self._count):08d}")
+            key = str(meta.get("claudecode/toolUseId") or self._keys.new())
             meta["mab/key"], meta["mab/ack"] = key, done
         if frame["method"] in ("tools/call", "tasks/get"):
             meta["mab/knows"] = len(self._memory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +32,7 @@ from pydantic import AnyUrl, ValidationError
 
 from hub.core.caller import Caller
 from hub.core.errors import HubError
+from hub.core.keys import Keys
 from hub.kernel.rooms.contract import JoinRoom
 from mcp_bridge import tools
 from mcp_bridge.desk import Desk, Reader, Readers
@@ -71,6 +71,7 @@ class BridgeServer(MCPServer[Any]):
     def __init__(self, connect: Connect, *, bus: SubscriptionBus | None = None, **kw: Any) -> None:
         tools.load()
         self._connect = connect
+        self._keys = Keys()
         self.readers = Readers()
         super().__init__(
             name=NAME,
@@ -143,7 +144,7 @@ class BridgeServer(MCPServer[Any]):
         reader, cursor = self._reader(visitor, meta, relayed=relayed)
         if not relayed and not reader.entered:
             await self._enter(visitor, reader)
-        key = next((str(meta[k]) for k in _TOOL_USE_KEYS if meta.get(k)), secrets.token_hex(12))
+        key = next((str(meta[k]) for k in _TOOL_USE_KEYS if meta.get(k)), "") or self._keys.new()
         desk = Desk(visitor.caller, visitor.name, reader, key, relayed=relayed)
         desk.coming = frozenset(_ids(meta, "mab/coming"))
         desk.uploaded = str(meta["mab/uploaded"]) if "mab/uploaded" in meta else None

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import secrets
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from hub import features
 from hub.client.fanout import Outcome, fan_out
 from hub.client.transfer import Download, Progress, measure, opened, stream
 from hub.core.errors import ERRORS, HubError, HubUnreachable, Unavailable
+from hub.core.keys import Keys
 from hub.core.operation import AnyOperation, Registry, Request, Result
 from hub.features.files.contract import GetFile
 from hub.kernel.files.contract import SharedFile
@@ -110,8 +110,7 @@ class HubClient:
         self.url = (url or found_url).rstrip("/")
         self._token = token or found_token
         self._tries = max(1, tries)
-        self._boot = secrets.token_hex(8)
-        self._count = 0
+        self._keys = Keys()
         self.http = httpx2.AsyncClient(
             base_url=self.url,
             headers={"authorization": f"Bearer {self._token}", **_local_headers(self.url)},
@@ -139,7 +138,7 @@ class HubClient:
         """
         operation = operation_of(type(request))
         if not operation.reads and key is None:
-            key = self._new_key()
+            key = self._keys.new()
         method, path, query, body = http_request(operation, request)
         headers = {"idempotency-key": key} if key and not operation.reads else {}
         answer = await self._trying(
@@ -154,7 +153,7 @@ class HubClient:
             {"op": operation.name, **request.model_dump(mode="json", by_alias=True, exclude_unset=True)}
             for operation, request in zip(operations, requests, strict=True)
         ]
-        headers = {"idempotency-key": key or self._new_key()}
+        headers = {"idempotency-key": key or self._keys.new()}
         answer = await self._trying(
             lambda: self.http.post("/v1/batch", json={"operations": items}, headers=headers), by=self._tries
         )
@@ -162,10 +161,6 @@ class HubClient:
             operation.response.model_validate(one["ok"]) if "ok" in one else problem_error(one["problem"])
             for operation, one in zip(operations, answer.json()["results"], strict=True)
         ]
-
-    def _new_key(self) -> str:
-        self._count += 1
-        return f"{self._boot}:{self._count}"
 
     async def share_file(
         self,
@@ -182,7 +177,7 @@ class HubClient:
         `progress` is told (bytes so far, bytes in all). Raises the hub's refusal, or HubUnreachable; and NotAFile for a
         path that is no ordinary file.
         """
-        key, called = key or self._new_key(), name or getattr(source, "name", "")
+        key, called = key or self._keys.new(), name or getattr(source, "name", "")
         with opened(source) as file:
             size_bytes, sha256 = await asyncio.to_thread(measure, file)
             query = {"name": called, "sha256": sha256} | ({} if text is None else {"text": text})

@@ -144,6 +144,8 @@ def _open_questions(tx: Tx, log: int, agent: int) -> int:
 
 def mention(tx: Tx, entered: Entered, text: str, extra: Sequence[str]) -> Named:
     """Members named with @ in the text, or in the request."""
+    if not extra and "@" not in text:
+        return ()
     names = dict.fromkeys([*extra, *(_MENTION.findall(text) if "@" in text else ())])
     found = []
     for name in names:
