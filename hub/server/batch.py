@@ -75,7 +75,8 @@ class Batches:
             )
             for one, result in zip(now, done, strict=True):
                 results[one.index] = result
-            writes = [one for one in writes if one not in now]
+            done_now = {one.index for one in now}
+            writes = [one for one in writes if one.index not in done_now]
         for one in items:
             if one.operation.reads:
                 try:
@@ -85,13 +86,24 @@ class Batches:
 
     async def _together(self, writes: Sequence[Item]) -> tuple[list[Item], Sequence[int]]:
         """Those that write to the same streams as the first one, as the streams are now: a room may be new."""
-        streams = await self._dispatch.store.read(
-            lambda tx: [_streams(tx, one) for one in writes]  # what was made a moment ago counts
-        )
+        streams = await self._dispatch.store.read(lambda tx: _all_streams(tx, writes))  # what was just made counts
         first = streams[0]
         if not first:
             return [writes[0]], ()
         return [one for one, where in zip(writes, streams, strict=True) if where == first], first
+
+
+def _all_streams(tx: Any, items: Sequence[Item]) -> list[tuple[int, ...]]:
+    """The streams each of them writes to; most items of a batch write to the same room or queue."""
+    known: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    found = []
+    for one in items:
+        fields = one.request.__dict__
+        place = (one.operation.lock, fields.get("room"), fields.get("queue"), fields.get("task"))
+        if place not in known:
+            known[place] = _streams(tx, one)
+        found.append(known[place])
+    return found
 
 
 def _streams(tx: Any, one: Item) -> tuple[int, ...]:
