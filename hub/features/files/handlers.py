@@ -86,7 +86,8 @@ async def read_file(hub: Hub, call: Call, request: c.ReadFile) -> c.FilePart:
     shared, place = await hub.store.read(lambda tx: find_bytes(tx, call, request.room, request.file, request.version))
     if not request.base64 and not is_text(shared.media_type):
         raise NotText(f"{shared.name!r} is {shared.media_type}, not text; read it with base64, or get its content")
-    raw = await asyncio.to_thread(_part, hub.service(BlobStore), place, request.offset, request.max_bytes + 3)
+    start = min(request.offset, shared.size_bytes)  # a file system refuses to look beyond what it could ever hold
+    raw = await asyncio.to_thread(_part, hub.service(BlobStore), place, start, request.max_bytes + 3)
     text, taken = (
         (None, min(len(raw), request.max_bytes)) if request.base64 else whole_characters(raw, request.max_bytes)
     )

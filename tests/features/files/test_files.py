@@ -282,6 +282,15 @@ async def test_text_is_read_in_parts_that_cut_no_character(surface_hub: TestHub)
         await ben.call(c.ReadFile(room="build", file="plot.png"))
 
 
+@pytest.mark.parametrize("offset", [5, 6, 2**44, 2**63 - 1])
+async def test_behind_the_end_of_a_file_there_is_an_empty_part(surface_hub: TestHub, offset: int) -> None:
+    """Also where no file system could reach."""
+    ada, ben = await two(surface_hub)
+    await ada.call(share("a.txt", b"hello"))
+    part = await ben.call(c.ReadFile(room="build", file="a.txt", offset=offset))
+    assert (part.text, part.offset, part.next_offset) == ("", offset, None)
+
+
 @given(st.binary(max_size=60), st.integers(16, 40))
 async def test_a_part_never_loses_bytes_and_always_moves_on(raw: bytes, most: int) -> None:
     text, taken = whole_characters(raw, most)
