@@ -35,7 +35,6 @@ class Authenticator:
         self._dispatch = dispatch
         self._monotonic = monotonic
         self._cache: dict[str, TokenRow] = {}
-        self._by_header: dict[bytes, TokenRow] = {}  # the same, by the header they came in
         self._living: dict[str, TokenRow] = {}  # by id, for connections that stay open
         self._tickets: dict[str, tuple[Principal, float]] = {}
         self._codes: dict[str, tuple[Principal, float]] = {}
@@ -44,12 +43,8 @@ class Authenticator:
 
     def changed(self) -> None:
         """Agents or tokens changed: forget what is cached."""
-        self._forget()
-        self._living.clear()
-
-    def _forget(self) -> None:
         self._cache.clear()
-        self._by_header.clear()
+        self._living.clear()
 
     async def still(self, principal: Principal) -> Principal:
         """The principal as it is now, for whoever it let in earlier. Raises Unauthorized when its token ended."""
@@ -65,13 +60,10 @@ class Authenticator:
 
     def known(self, header: bytes | None) -> Principal | None:
         """Whose Authorization header this is, if it was authenticated before and still is."""
-        if header is None:
+        if header is None or not header.startswith(b"Bearer "):
             return None
-        row = self._by_header.get(header) or self._cache.get(bearer(header.decode("latin-1")) or "")
-        if row is None or not self._alive(row):
-            return None
-        self._by_header[header] = row
-        return row.principal
+        row = self._cache.get(header[7:].decode("latin-1"))
+        return row.principal if row is not None and self._alive(row) else None
 
     async def authenticate(self, token: str | None, address: str = "") -> Principal:
         """The principal of a token. Raises Unauthorized, or RateLimited after many wrong tokens from one address."""
@@ -86,7 +78,7 @@ class Authenticator:
                 else "this token is not valid (wrong, expired or revoked); get a new one from whoever issued it"
             )
         if len(self._cache) >= _MOST_CACHED:
-            self._forget()
+            self._cache.clear()
         self._cache[token] = row
         return row.principal
 
