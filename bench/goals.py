@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 
 from bench import mcp, peers, scale
-from bench.load import TEXT, HttpConnection, Sample, http_load, ws_load
+from bench.load import TEXT, HttpConnection, Sample, http_load, posts, ws_load
 from bench.pair import Pair, Run, scaled, seconds
 from bench.servers import Server
 from hub.core.keys import Keys
@@ -37,14 +37,8 @@ def pipelined_against(peer: peers.Sends) -> Run:
     """Durable sends per second over WebSocket, 4 sockets × 256 in flight, against a peer's pipelines."""
 
     def run(subject: Server, _bare: Server) -> Pair:
-        keys = Keys()
-
-        def frame(number: int) -> str:
-            fields = {"room": "bench", "text": TEXT, "idempotency_key": keys.new()}
-            return json.dumps({"id": number, "op": "messages.post", **fields})
-
         reference = peer(4, 256, seconds())
-        sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, frame, 4, 256, seconds()))
+        sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, posts(), 4, 256, seconds()))
         return Pair(sample.rate, reference.rate, "sends/s", _percentiles(sample, reference))
 
     return run

@@ -52,6 +52,17 @@ def body(number: int) -> bytes:
     return json.dumps({"text": f"{number} {TEXT}"}).encode()
 
 
+def posts() -> Callable[[int], str]:
+    """Makes WebSocket frames that post a message each, by their number."""
+    keys = Keys()
+
+    def frame(number: int) -> str:
+        fields = {"room": "bench", "text": TEXT, "idempotency_key": keys.new()}
+        return json.dumps({"id": number, "op": "messages.post", **fields})
+
+    return frame
+
+
 class HttpConnection:
     """One keep-alive connection, one request at a time."""
 

@@ -15,10 +15,9 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from bench import goals, peers, queues, sandbox, scale
-from bench.load import TEXT, HttpConnection, Marks, RawSocket, http_load, ws_burst, ws_load
+from bench.load import TEXT, HttpConnection, Marks, RawSocket, http_load, posts, ws_burst, ws_load
 from bench.pair import Pair, Run, seconds
 from bench.servers import Server, post
-from hub.core.keys import Keys
 
 ROOM = "/v1/rooms/bench/messages"
 
@@ -43,16 +42,10 @@ def durable_http(clients: int) -> Run:
 
 def durable_websocket(subject: Server, bare: Server) -> Pair:
     """Pipelined sends per second over WebSocket, 16 sockets × 16 in flight, against a bare WebSocket echo."""
-    keys = Keys()
-
-    def frame(number: int) -> str:
-        fields = {"room": "bench", "text": TEXT, "idempotency_key": keys.new()}
-        return json.dumps({"id": number, "op": "messages.post", **fields})
-
     reference = uvloop.run(
         ws_load(bare.ws + "/ws", "x", lambda n: json.dumps({"id": n, "text": TEXT}), 16, 16, seconds())
     )
-    sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, frame, 16, 16, seconds()))
+    sample = uvloop.run(ws_load(subject.ws + "/v1/ws", subject.token, posts(), 16, 16, seconds()))
     return Pair(sample.rate, reference.rate, "sends/s", f"p99 {sample.percentile(0.99):.0f} ms")
 
 
