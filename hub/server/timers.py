@@ -58,6 +58,8 @@ class Clockwork:
         # side by side: on SQLite they share one transaction, a tenth of what an idle hub costs otherwise
         ended = await asyncio.gather(*map(self._run, due), return_exceptions=True)
         if failures := [one for one in ended if one is not None]:
+            for other in failures[1:]:
+                log.error("another chore failed too", exc_info=other)
             raise failures[0]
 
     def _due(self, now_ms: int) -> list[Chore]:
