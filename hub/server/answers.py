@@ -13,7 +13,7 @@ import orjson
 from hub.core.errors import HubError
 from hub.server.coalesce import WHOLE
 from hub.server.encoding import choose, encode
-from hub.server.security import Receive, Scope, Send
+from hub.server.security import Receive, Response, Scope, Send
 
 JSON: Final = (b"content-type", b"application/json")
 PROBLEM: Final = (b"content-type", b"application/problem+json")
@@ -29,42 +29,41 @@ async def send_bytes(send: Send, status: int, body: bytes, headers: Headers = (J
 
 
 @lru_cache(maxsize=64)
-def _head(status: int, headers: Headers = (JSON,)) -> bytes:
+def _head(status: int, headers: Headers) -> bytes:
     """Status line and headers of a response, up to the number of bytes."""
     reason = HTTPStatus(status).phrase.encode()
     lines = b"".join([b"%b: %b\r\n" % header for header in (*headers, *_COMMON)])
     return b"HTTP/1.1 %d %b\r\n%bcontent-length: " % (status, reason, lines)
 
 
-def json_response(status: int, body: bytes, accepted: bytes | None) -> tuple[bytes, bytes]:
-    """What `send_json` sends, for a request that went straight."""
+def _packed(body: bytes, accepted: bytes | None) -> tuple[Headers, bytes]:
+    """A JSON body with its headers, compressed when it is large and the request accepts it."""
     coding = choose(accepted, len(body))
     if coding is None:
-        return b"%b%d\r\n" % (_head(status), len(body)), body
-    packed = encode(body, coding)
-    return b"%b%d\r\n" % (_head(status, _coded(coding)), len(packed)), packed
+        return (JSON,), body
+    return (JSON, (b"content-encoding", coding), (b"vary", b"accept-encoding")), encode(body, coding)
 
 
-def problem_response(error: HubError, path: str) -> tuple[bytes, bytes]:
+def _response(status: int, headers: Headers, body: bytes) -> Response:
+    return b"%b%d\r\n" % (_head(status, headers), len(body)), body
+
+
+def json_response(status: int, body: bytes, accepted: bytes | None) -> Response:
+    """What `send_json` sends, for a request that went straight."""
+    return _response(status, *_packed(body, accepted))
+
+
+def problem_response(error: HubError, path: str) -> Response:
     """What `send_problem` sends, for a request that went straight."""
-    headers, body = _problem(error, path)
-    return b"%b%d\r\n" % (_head(error.status, tuple(headers)), len(body)), body
-
-
-def _coded(coding: bytes) -> Headers:
-    return (JSON, (b"content-encoding", coding), (b"vary", b"accept-encoding"))
+    return _response(error.status, *_problem(error, path))
 
 
 async def send_json(scope: Scope, send: Send, status: int, body: bytes, asked: Mapping[bytes, bytes]) -> None:
     """One whole JSON response, compressed when it is large and the request's headers accept it."""
-    coding = choose(asked.get(b"accept-encoding"), len(body))
-    if coding is None:
-        respond = scope.get("extensions", {}).get(WHOLE)
-        if respond is None or not respond(send, b"%b%d\r\n" % (_head(status), len(body)), body):
-            await send_bytes(send, status, body, (JSON,))
-        return
-    packed = encode(body, coding)
-    await send_bytes(send, status, packed, _coded(coding))
+    headers, packed = _packed(body, asked.get(b"accept-encoding"))
+    respond = scope.get("extensions", {}).get(WHOLE)
+    if respond is None or not respond(send, *_response(status, headers, packed)):
+        await send_bytes(send, status, packed, headers)
 
 
 async def send_problem(error: HubError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,10 +72,10 @@ async def send_problem(error: HubError, scope: Scope, receive: Receive, send: Se
     if scope["type"] == "websocket":
         await _deny_websocket(scope, receive, send, error.status, body, headers)
         return
-    await send_bytes(send, error.status, body, tuple(headers))
+    await send_bytes(send, error.status, body, headers)
 
 
-def _problem(error: HubError, path: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _problem(error: HubError, path: str) -> tuple[Headers, bytes]:
     headers: list[tuple[bytes, bytes]] = [PROBLEM]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
@@ -84,11 +83,11 @@ def _problem(error: HubError, path: str) -> tuple[list[tuple[bytes, bytes]], byt
         headers.append((b"www-authenticate", b'Bearer realm="multi-agent-bridge"'))
     if allow := error.extra.get("allow"):
         headers.append((b"allow", str(allow).encode()))
-    return headers, orjson.dumps(error.problem(path))
+    return tuple(headers), orjson.dumps(error.problem(path))
 
 
 async def _deny_websocket(
-    scope: Scope, receive: Receive, send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
+    scope: Scope, receive: Receive, send: Send, status: int, body: bytes, headers: Headers
 ) -> None:
     await receive()
     if "websocket.http.response" in scope.get("extensions", {}):

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from hub.core.access import Principal
@@ -34,6 +34,7 @@ from hub.storage.interface import Growth, Store, Tx
 
 R = TypeVar("R", bound=Result)
 S = TypeVar("S")
+A = TypeVar("A")
 log = logging.getLogger("hub")
 _OFFER_DELAY_S = 0.25
 
@@ -45,6 +46,24 @@ class Attempt:
     call: Call
     stamp: int
     result: Result
+
+
+class _Reply(Generic[A]):
+    """An answer that is made when its result is there, and given when that is on disk."""
+
+    __slots__ = ("_give", "_made", "_make")
+
+    def __init__(self, make: Callable[[Result | HubError], A], give: Callable[[A], None]) -> None:
+        self._make = make
+        self._give = give
+        self._made: A | None = None
+
+    def prepare(self, result: Result) -> None:
+        self._made = self._make(result)
+
+    def end(self, outcome: Result | HubError) -> None:
+        made = self._made
+        self._give(self._make(outcome) if made is None or isinstance(outcome, HubError) else made)
 
 
 class Dispatch:
@@ -119,12 +138,12 @@ class Dispatch:
         principal: Principal,
         request: Request[Any],
         key: str | None,
-        answer: Callable[[Result | HubError], None],
-        ready: Callable[[Result], None] | None = None,
+        make: Callable[[Result | HubError], A],
+        give: Callable[[A], None],
     ) -> bool:
-        """Like `run`, without a task, for a write that is nothing but one transaction: `answer` gets what comes of it.
+        """Like `run`, without a task, for a write that is nothing but one transaction: `give` gets what `make` makes of it.
 
-        `ready` gets its result a little earlier, when it is not on disk yet: to prepare the answer, not to give it.
+        A result's answer is made a little earlier than it is given, while the disk works; `make` must not raise.
         False, and nothing was done, for everything else. Raises HubError when it is refused at once.
         """
         operation = self.operation(request)
@@ -138,7 +157,8 @@ class Dispatch:
             call = self.call(principal, self._admit(principal, operation))
             body = self.body(operation, call, request, key)
             self._must_not_run(running)
-            self.store.begin(body, partial(self._begun, operation, running, started, answer), ready)
+            reply = _Reply(make, give)
+            self.store.begin(body, partial(self._begun, operation, running, started, reply.end), reply.prepare)
         except HubError as error:
             self.measures.failed(operation.name, error.code)
             raise

@@ -23,7 +23,7 @@ from hub.server.auth import Authenticator, bearer
 from hub.server.dispatch import Dispatch, as_refusal
 from hub.server.encoding import decode
 from hub.server.parse import build
-from hub.server.security import Answer, Receive, Scope, Send
+from hub.server.security import Answer, Receive, Response, Scope, Send
 from hub.server.strict_json import parse_object
 
 MAX_BODY: Final = 1024 * 1024
@@ -155,13 +155,26 @@ class HttpOperations:
             fields = _with_body(dict(zip(names, found[1], strict=True)), parse_object(raw))
             request = build(operation.request, fields)
             key = headers.get(b"idempotency-key")
-            reply = _Reply(self._dispatch, operation, path, headers.get(b"accept-encoding"), answer)
+            make = partial(self._response, operation, path, headers.get(b"accept-encoding"))
             return self._dispatch.begin(
-                principal, request, None if key is None else key.decode("latin-1"), reply.end, reply.prepare
+                principal, request, None if key is None else key.decode("latin-1"), make, answer
             )
         except Exception as error:
-            answer(*problem_response(as_refusal(error), path))
+            answer(problem_response(as_refusal(error), path))
             return True
+
+    def _response(
+        self, operation: AnyOperation, path: str, accepted: bytes | None, outcome: Result | HubError
+    ) -> Response:
+        if isinstance(outcome, HubError):
+            return problem_response(outcome, path)
+        try:
+            body = outcome.json_bytes()
+            made = json_response(operation.status, body, accepted)
+        except Exception as error:
+            return problem_response(as_refusal(error), path)
+        self._dispatch.measures.answered(len(body))
+        return made
 
     async def principal(self, scope: Scope, headers: dict[bytes, bytes]) -> Principal:
         """Who calls, from the Authorization header."""
@@ -176,39 +189,6 @@ class HttpOperations:
             raise MethodNotAllowed(f"{scope['method']} is not possible here; allowed: {allowed}", allow=allowed)
         operation, names = entry
         return operation, dict(zip(names, values, strict=True))
-
-
-class _Reply:
-    """The answer to a request that went straight."""
-
-    __slots__ = ("_accepted", "_answer", "_dispatch", "_operation", "_path", "_response")
-
-    def __init__(
-        self, dispatch: Dispatch, operation: AnyOperation, path: str, accepted: bytes | None, answer: Answer
-    ) -> None:
-        self._dispatch = dispatch
-        self._operation = operation
-        self._path = path
-        self._accepted = accepted
-        self._answer = answer
-        self._response: tuple[bytes, bytes] | None = None
-
-    def prepare(self, result: Result) -> None:
-        self._response = self._made(result)
-
-    def end(self, outcome: Result | HubError) -> None:
-        self._answer(*(self._response if self._response and not isinstance(outcome, HubError) else self._made(outcome)))
-
-    def _made(self, outcome: Result | HubError) -> tuple[bytes, bytes]:
-        if isinstance(outcome, HubError):
-            return problem_response(outcome, self._path)
-        try:
-            body = outcome.json_bytes()
-            made = json_response(self._operation.status, body, self._accepted)
-        except Exception as error:
-            return problem_response(as_refusal(error), self._path)
-        self._dispatch.measures.answered(len(body))
-        return made
 
 
 async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T:

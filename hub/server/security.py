@@ -16,9 +16,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-Answer = Callable[[bytes, bytes], None]
-"""Takes a response: status line and headers, each with its line end, without the empty line; and the body."""
+Response = tuple[bytes, bytes]
+"""Status line and headers, each with its line end, without the empty line; and the body."""
 
+Answer = Callable[[Response], None]
 Begin = Callable[[str, dict[bytes, bytes], bytes, Answer], bool]
 """`begin(path, headers, body, answer)` of an app; false, and nothing was done, for what takes more than that.
 

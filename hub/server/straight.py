@@ -13,7 +13,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from hub.server.coalesce import CoalescingHttp
-from hub.server.security import MOST_HEADER_BYTES, Begin
+from hub.server.security import MOST_HEADER_BYTES, Begin, Response
 
 _LONGEST: Final = 256
 _PLAIN: Final = re.compile(rb"/[\w@.~/-]*", re.ASCII)  # no query, nothing encoded
@@ -38,7 +38,8 @@ class _Begun:
         self.keep_alive = keep_alive
         self.response_complete = self.disconnected = False
 
-    def answer(self, head: bytes, body: bytes) -> None:
+    def answer(self, response: Response) -> None:
+        head, body = response
         self.response_complete = True
         transport = self._protocol.transport
         if not self.disconnected and not transport.is_closing():

@@ -182,8 +182,8 @@ class _Connection:
             self._spawn(self._answer(call_id, perform))
 
     def _begin_now(self, call_id: int | str, request: Request[Any], key: str | None) -> bool:
-        reply = _Reply(partial(self._ended, call_id))
-        began = self._hub.dispatch.begin(self._allowance.principal, request, key, reply.end, reply.prepare)
+        ended = partial(self._ended, call_id)
+        began = self._hub.dispatch.begin(self._allowance.principal, request, key, _outcome, ended)
         self._under_way += began
         return began
 
@@ -228,7 +228,7 @@ class _Connection:
 
     async def _run(self, request: Request[Any], key: str | None) -> bytes:
         result: Result = await self._hub.dispatch.run(self._allowance.principal, request, key=key)
-        return b',"ok":%b}' % result.json_bytes()
+        return _outcome(result)
 
     async def _batch(self, frame: dict[str, Any]) -> bytes:
         key = _key(frame)
@@ -279,22 +279,6 @@ class _Connection:
             await self._send({"type": "websocket.send", "text": text.decode()})
         finally:
             self._stuck.end()
-
-
-class _Reply:
-    """The answer to an operation that runs without a task, made while the disk works."""
-
-    __slots__ = ("_answer", "_made")
-
-    def __init__(self, answer: Callable[[bytes], None]) -> None:
-        self._answer = answer
-        self._made: bytes | None = None
-
-    def prepare(self, result: Result) -> None:
-        self._made = _outcome(result)
-
-    def end(self, outcome: Result | HubError) -> None:
-        self._answer(_outcome(outcome) if self._made is None or isinstance(outcome, HubError) else self._made)
 
 
 def _outcome(outcome: Result | HubError) -> bytes:

@@ -36,9 +36,9 @@ CLAIMS: Final = [
         "Nor is an HTTP request answered early that goes straight from the socket to the store.",
         ("tests/server/test_straight.py::test_nobody_is_answered_straight_before_the_commit_returned",),
         Mutant(
-            "hub/server/http.py",
-            "reply.end, reply.prepare\n",
-            "reply.end, reply.end\n",
+            "hub/server/dispatch.py",
+            "        self._made = self._make(result)\n",
+            "        self._give(self._make(result))\n",
             "tests/server/test_straight.py::test_nobody_is_answered_straight_before_the_commit_returned",
         ),
     ),

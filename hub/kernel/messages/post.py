@@ -146,7 +146,7 @@ def mention(tx: Tx, entered: Entered, text: str, extra: Sequence[str]) -> Named:
     """Members named with @ in the text, or in the request."""
     if not extra and "@" not in text:
         return ()
-    names = dict.fromkeys([*extra, *(_MENTION.findall(text) if "@" in text else ())])
+    names = dict.fromkeys([*extra, *_MENTION.findall(text)])
     found = []
     for name in names:
         agent = find_agent(tx, name.rstrip(".-_")) or find_agent(tx, name)
