@@ -139,14 +139,11 @@ def _append_one(tx: Tx, call: Call, stream: Stream, body: EventBody, at_ms: int,
     tx.stage("event", (stream.log, placed.seq, body.type, placed.actor, at_ms, data, None))
     project_event(tx, placed, body)
     if stream.kind in _FOLLOWED:
-        tx.grew(stream.log, placed.seq, lambda: _frame(placed, stream.epoch, body.type, data))
+        event = Event(stream.log, stream.name, stream.epoch, placed.seq, body.type, at_ms, placed.actor_name, data)
+        tx.grew(stream.log, placed.seq, event)
     else:
         tx.grew(stream.log, placed.seq, b"")
     return placed
-
-
-def _frame(at: Placed, epoch: int, kind: str, data: bytes) -> bytes:
-    return Event(at.log, at.room, epoch, at.seq, kind, at.at_ms, at.actor_name, data).frame()
 
 
 def project_event(tx: Tx, at: Placed, body: EventBody) -> None:

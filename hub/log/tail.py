@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import accumulate, islice
 from typing import Any, Final, Protocol, TypeVar
 
-from hub.storage.interface import Growth, Tx
+from hub.core.event import Event
+from hub.storage.interface import Frame, Growth, Tx
 
 T = TypeVar("T")
 log = logging.getLogger("hub")
@@ -26,14 +28,21 @@ OWN_TOPICS: Final = 2**60  # from here on topics belong to workers of the hub, n
 _WAKE_CHUNK: Final = 32  # waking 1,000 at once stalls the loop for 58 ms; in chunks 4 ms
 _TURN_S: Final = 0.002  # readers are served this long at a time; then commits, requests and other sockets have theirs
 _TYPE: Final = b'"type":"'
-_MOVING: Final = (b'"type":"member.left"', b'"type":"room.created"')
+_MOVING: Final = ("member.left", "room.created")
+_MOVING_FRAMES: Final = tuple(f'"type":"{kind}"'.encode() for kind in _MOVING)
 _HEAD: Final = 200  # a frame's type stands behind its number and the room's name
 
 
-def moves_members(frame: bytes) -> bool:
+def moves_members(frame: Frame) -> bool:
     """Whether readers must look again at what they may read from here on."""
-    at = frame.find(_TYPE, 0, _HEAD)
-    return frame.startswith(_MOVING, at)
+    if isinstance(frame, Event):
+        return frame.type in _MOVING
+    return frame.startswith(_MOVING_FRAMES, frame.find(_TYPE, 0, _HEAD))
+
+
+def _size_bytes(frame: Frame) -> int:
+    """About what it takes in memory."""
+    return _HEAD + len(frame.data) if isinstance(frame, Event) else len(frame)
 
 
 class Reader(Protocol):
@@ -114,35 +123,42 @@ class Page:
 
 
 class RoomTail:
-    """The last frames of one stream, contiguous up to `head`."""
+    """The last frames of one stream, contiguous up to `head`. Nobody may ever read them: encoded by who does."""
 
-    __slots__ = ("_bytes", "_frames", "_moves", "_pages", "first", "head")
+    __slots__ = ("_ends", "_frames", "_moves", "_pages", "first", "head")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.head = first - 1
-        self._frames: list[bytes] = []
-        self._bytes = 0
+        self._frames: list[Frame] = []
+        self._ends: list[int] = []  # size in bytes of all frames up to each one, since the first that ever came
         self._moves: list[int] = []  # seqs of frames that move members, ascending
         self._pages: dict[tuple[int, int], Page] = {}
 
-    def add(self, seq: int, frame: bytes) -> None:
-        if seq != self.head + 1:
+    def add(self, numbered: Sequence[tuple[int, Frame]]) -> None:
+        """Frames that follow each other; when they do not follow what is here, that goes."""
+        if numbered[0][0] != self.head + 1:
             self._frames.clear()
             self._moves.clear()
             self._pages.clear()
-            self._bytes = 0
-            self.first = seq
-        self._frames.append(frame)
-        if moves_members(frame):
-            self._moves.append(seq)
-        self.head = seq
-        self._bytes += len(frame)
-        while len(self._frames) > _FRAMES or self._bytes > _BYTES:
-            self._bytes -= len(self._frames.pop(0))
-            self.first += 1
-        if self._moves and self._moves[0] < self.first:
-            self._moves.pop(0)
+            self._ends.clear()
+            self.first = numbered[0][0]
+        frames = [frame for _, frame in numbered]
+        self._frames += frames
+        self._moves += [seq for seq, frame in numbered if moves_members(frame)]
+        before = self._ends[-1] if self._ends else 0
+        self._ends += islice(accumulate(map(_size_bytes, frames), initial=before), 1, None)
+        self.head = numbered[-1][0]
+        if len(self._frames) > _FRAMES or self._ends[-1] - self._ends[0] > _BYTES:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the oldest, an eighth of what may stay at once: taking one from the front moves all the others."""
+        count = max(len(self._frames) - _FRAMES * 7 // 8, bisect_left(self._ends, self._ends[-1] - _BYTES * 7 // 8))
+        del self._frames[:count]
+        del self._ends[:count]
+        self.first += count
+        self._moves = [seq for seq in self._moves if seq >= self.first]
 
     def after(self, seq: int, limit: int) -> Page | None:
         """Frames after `seq`, at most `limit`; None when memory does not reach back that far."""
@@ -157,13 +173,21 @@ class RoomTail:
         return page
 
     def _cut(self, seq: int, last: int) -> Page:
-        frames = self._frames[seq + 1 - self.first : max(seq, last) + 1 - self.first]
+        frames = [self._encoded(at) for at in range(seq + 1 - self.first, last + 1 - self.first)]
         moves = bisect_right(self._moves, last) > bisect_right(self._moves, seq)
         return Page(frames, moves_members=moves)
 
+    def _encoded(self, at: int) -> bytes:
+        """The wire bytes of the frame at this place, made once for all its readers."""
+        frame = self._frames[at]
+        if isinstance(frame, bytes):
+            return frame
+        made = self._frames[at] = frame.frame()  # the event need not be kept
+        return made
+
 
 class Tails:
-    """Growth of all streams of this process: who waits, and the newest frames."""
+    """Growth of all streams of this process: who waits, and the newest frames of those that somebody follows."""
 
     def __init__(self) -> None:
         self._rooms: dict[int, RoomTail] = {}
@@ -184,6 +208,7 @@ class Tails:
         for grown in growth:
             if grown.log >= SIGNALS:
                 for _, frame in grown.frames:
+                    assert isinstance(frame, bytes), "a signal is no event"
                     self.signal(grown.log - SIGNALS, frame)
                 continue
             self._grown[grown.log] = self.stamp
@@ -197,18 +222,18 @@ class Tails:
             listener.set()
 
     def _remember(self, grown: Growth) -> None:
-        if grown.rewritten:
+        if grown.rewritten or grown.log not in self._rings:  # who comes later begins with the store
             self._rooms.pop(grown.log, None)
             return
         known = self._rooms.get(grown.log)
         if known is not None and not grown.frames and grown.head > known.head:
             del self._rooms[grown.log]  # another process wrote: memory no longer reaches the head
             return
-        for seq, frame in grown.frames:
-            tail = self._rooms.get(grown.log)
-            if tail is None:
-                tail = self._rooms[grown.log] = RoomTail(seq)
-            tail.add(seq, frame)
+        if not grown.frames:
+            return
+        if known is None:
+            known = self._rooms[grown.log] = RoomTail(grown.frames[0][0])
+        known.add(grown.frames)
 
     def _wake(self, waiters: list[asyncio.Future[bool]]) -> None:
         for waiter in waiters[:_WAKE_CHUNK]:

@@ -28,17 +28,19 @@ T = TypeVar("T")
 MOST_ROOMS: Final = 256
 PAGE: Final = 500
 _LEFT: Final = b'"type":"member.left"'
+_NOTHING: Final = Page([], moves_members=False)
 
 
 @dataclass(slots=True)
 class Followed:
-    """A room and how far it was read."""
+    """A room and how far it was read. At stamp `ended`, if ever, nothing was left to read."""
 
     log: int
     name: str
     epoch: int
     after: int
     signalled: int = 0
+    ended: int | None = None
 
     def read(self, page: Page) -> None:
         """Go on after `page`."""
@@ -148,7 +150,7 @@ class Subscription:
         grown: list[tuple[Followed, Page]] = []
         signalled: list[tuple[Followed, list[tuple[int, bytes]]]] = []
         for followed in self._rooms.values():
-            page = tails.page(followed.log, followed.after, PAGE)
+            page = self._in_memory(followed)
             if page is None or page.moves_members or len(page.frames) >= PAGE:
                 return False
             if page.frames:
@@ -181,7 +183,9 @@ class Subscription:
         pages: list[Page] = []
         signals: list[bytes] = []
         for followed in list(self._rooms.values()):
+            stamp = self._dispatch.tails.stamp
             page = await self._page(followed)
+            followed.ended = stamp if len(page.frames) < PAGE else None
             if page.moves_members:
                 page = await self._allowed(followed, page)
             if page.frames:
@@ -200,8 +204,16 @@ class Subscription:
             followed.signalled = found[-1][0]
         return [frame for _, frame in found]
 
+    def _in_memory(self, followed: Followed) -> Page | None:
+        """What is there, when that needs no look into the store."""
+        tails = self._dispatch.tails
+        page = tails.page(followed.log, followed.after, PAGE)
+        if page is None and followed.ended is not None and not tails.has_grown((followed.log,), followed.ended):
+            return _NOTHING
+        return page
+
     async def _page(self, followed: Followed) -> Page:
-        page = self._dispatch.tails.page(followed.log, followed.after, PAGE)
+        page = self._in_memory(followed)
         if page is not None:
             return page
         frames = await self._dispatch.store.read(

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, LiteralString, Protocol, TypeVar
+
+from hub.core.event import Event
 
 T = TypeVar("T")
 
@@ -19,9 +22,13 @@ class Row(Protocol):
     def __getitem__(self, key: int | str, /) -> Any: ...
 
 
+Frame = bytes | Event
+"""Wire bytes, or the event that they are made of when the first reader asks for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Stream `log` has grown to `head`; `frames` are its new (seq, wire bytes), oldest first, maybe none.
+    """Stream `log` has grown to `head`; `frames` are its new (seq, frame), oldest first, maybe none.
 
     `rewritten` says that older events were blanked in place. A growth of another process carries no frames.
     A negative `log` is the wake-up topic of the agent `-log`.
@@ -29,25 +36,24 @@ class Growth:
 
     log: int
     head: int
-    frames: tuple[tuple[int, bytes], ...] = ()
+    frames: tuple[tuple[int, Frame], ...] = ()
     rewritten: bool = False
 
 
-Frame = bytes | Callable[[], bytes]
-"""Wire bytes, or what makes them when the transaction needs no more: nobody waits for it then."""
+_seq = itemgetter(0)
 
 
 def merge_growth(growth: Sequence[tuple[int, int, Frame]]) -> tuple[Growth, ...]:
     """What one transaction added, per stream."""
-    by_log: dict[int, list[tuple[int, bytes]]] = {}
+    by_log: dict[int, list[tuple[int, Frame]]] = {}
     for stream, seq, frame in growth:
-        by_log.setdefault(stream, []).append((seq, frame if isinstance(frame, bytes) else frame()))
+        by_log.setdefault(stream, []).append((seq, frame))
     return tuple(
         Growth(
             log=stream,
-            head=max(seq for seq, _ in marks),
-            frames=tuple(mark for mark in marks if mark[1]),
-            rewritten=any(seq < 0 for seq, _ in marks),
+            head=max(map(_seq, marks)),
+            frames=tuple([mark for mark in marks if mark[1]]),
+            rewritten=min(map(_seq, marks)) < 0,
         )
         for stream, marks in by_log.items()
     )

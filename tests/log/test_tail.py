@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,44 +16,76 @@ def frames(tails: Tails, after: int) -> list[bytes] | None:
     return None if page is None else page.frames
 
 
+class Follower:
+    def grown(self) -> None:
+        """Looks at the tails itself."""
+
+
+def followed() -> Tails:
+    """Of which somebody follows stream 5."""
+    tails = Tails()
+    tails.follow([5], Follower())
+    return tails
+
+
+def grow(tails: Tails, *growth: Growth) -> None:
+    async def told() -> None:
+        tails.on_growth(growth)
+
+    asyncio.run(told())
+
+
+def test_frames_of_a_stream_are_in_memory_only_while_somebody_follows_it() -> None:
+    tails, reader = followed(), Follower()
+    tails.follow([6], reader)
+    grow(tails, Growth(6, 1, ((1, b"one"),)), Growth(7, 1, ((1, b"one"),)))
+    assert [tails.page(log, 0, 10) is not None for log in (6, 7)] == [True, False]
+    tails.unfollow([6], reader)
+    grow(tails, Growth(6, 2, ((2, b"two"),)))
+    assert tails.page(6, 1, 10) is None
+    tails.follow([6], reader)
+    grow(tails, Growth(6, 3, ((3, b"three"),)))
+    assert (tails.page(6, 1, 10), frames(tails, 0)) == (None, None), "what it did not keep it must not seem to have"
+
+
 def test_frames_that_miss_another_processs_events_are_not_served() -> None:
     """Found by reading: a stream at the head of memory waited until the next local write."""
-    tails = Tails()
-    tails.on_growth([Growth(5, 1, ((1, b"one"),))])
+    tails = followed()
+    grow(tails, Growth(5, 1, ((1, b"one"),)))
     assert frames(tails, 1) == []
-    tails.on_growth([Growth(5, 2)])
+    grow(tails, Growth(5, 2))
     assert frames(tails, 1) is None, "the reader must ask the store"
-    tails.on_growth([Growth(5, 3, ((3, b"three"),))])
+    grow(tails, Growth(5, 3, ((3, b"three"),)))
     assert frames(tails, 1) is None
     assert frames(tails, 2) == [b"three"]
 
 
 def test_a_wake_up_without_news_keeps_what_is_in_memory() -> None:
-    tails = Tails()
-    tails.on_growth([Growth(5, 1, ((1, b"one"),))])
-    tails.on_growth([Growth(5, 1)])
+    tails = followed()
+    grow(tails, Growth(5, 1, ((1, b"one"),)))
+    grow(tails, Growth(5, 1))
     assert frames(tails, 0) == [b"one"]
 
 
 def test_readers_at_the_same_place_share_one_encoding_and_news_makes_a_new_one() -> None:
-    tails = Tails()
-    tails.on_growth([Growth(5, 1, ((1, b"one"),))])
+    tails = followed()
+    grow(tails, Growth(5, 1, ((1, b"one"),)))
     made: list[int] = []
     for _reader in range(3):
         page = tails.page(5, 0, 10)
         assert page is not None
         page.shape("text", lambda: made.append(1))
     assert made == [1]
-    tails.on_growth([Growth(5, 2, ((2, b"two"),))])
+    grow(tails, Growth(5, 2, ((2, b"two"),)))
     assert frames(tails, 0) == [b"one", b"two"]
 
 
 @given(st.lists(st.booleans(), max_size=30), st.integers(0, 30), st.integers(1, 30))
 def test_a_page_knows_whether_it_moves_members(moves: list[bool], after: int, limit: int) -> None:
-    tails = Tails()
+    tails = followed()
     texts = [b'{"type":"member.left"}' if move else b'{"type":"message.posted"}' for move in moves]
     for seq, text in enumerate(texts, 1):
-        tails.on_growth([Growth(5, seq, ((seq, text),))])
+        grow(tails, Growth(5, seq, ((seq, text),)))
     page = tails.page(5, after, limit)
     if page is not None:
         assert page.frames == texts[after : after + limit]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from hub.core.cursor import decode
 from hub.core.errors import Unauthorized
+from hub.core.event import Event
 from hub.features.messages.contract import PostMessage
 from hub.kernel.agents.contract import IssueToken, RevokeToken
 from hub.kernel.inbox.contract import ReadEvents
@@ -109,6 +110,46 @@ async def test_a_reader_at_the_head_gets_events_without_waking_its_task(hub: Tes
             await outlet.has(number + 1)
         assert outlet.texts == ["0", "1", "2"]
         assert (outlet.at_once, outlet.waited_for) == (3, 0)
+
+
+async def test_a_quiet_room_does_not_hold_up_the_readers_of_a_busy_one(hub: TestHub) -> None:
+    local = await hub.local()
+    for room in ("build", "quiet"):
+        await local.call(CreateRoom(room=room))
+    async with reading(hub, hub.local_token, "build", "quiet") as (outlet, _task):
+        for number in range(3):
+            await local.call(PostMessage(room="build", text=str(number)))
+            await outlet.has(number + 1)
+        assert (outlet.at_once, outlet.waited_for) == (3, 0)
+        await local.call(PostMessage(room="quiet", text="at last"))
+        await outlet.has(4)
+        assert outlet.texts == ["0", "1", "2", "at last"]
+
+
+async def test_an_event_is_encoded_once_for_all_its_readers_and_not_at_all_for_nobody(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    frame = Event.frame
+
+    def counted(event: Event) -> bytes:
+        encoded.append(event.seq)
+        return frame(event)
+
+    monkeypatch.setattr(Event, "frame", counted)
+    local = await hub.local()
+    await local.call(CreateRoom(room="build", open_to="all"))
+    await local.call(PostMessage(room="build", text="nobody listens"))
+    assert encoded == []
+    async with (
+        reading(hub, hub.local_token, "build") as (one, _),
+        reading(hub, await member(hub, "eve", "build"), "build") as (other, _),
+    ):
+        encoded.clear()
+        seq = (await local.call(PostMessage(room="build", text="now"))).seq
+        await one.has(1)
+        await other.has(1)
+        assert encoded == [seq]
 
 
 async def test_a_full_reader_is_fed_by_its_task_and_then_at_once_again(hub: TestHub) -> None:
