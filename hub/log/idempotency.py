@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from hub.core.call import Call
 from hub.core.errors import Invalid, KeyReused
 from hub.core.operation import AnyOperation, Result
-from hub.log.handler import REPLAYS
+from hub.log.handler import REPLAYS, RESTORES
 from hub.storage.interface import Tx
 
 KEPT_MS: Final = 24 * 3600 * 1000
@@ -39,12 +39,8 @@ def recall(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes,
 
     When it need not be `sure`, a first None may be wrong; the body that then records its result runs again.
     """
-    place = ("idempotency", call.agent, operation.name, key)
-    found = tx.find_rare(place, lambda: _load(tx, call, operation, key), sure=sure)
+    found = find_kept(tx, call, operation.name, key, sure=sure)
     if found is None:
-        return None
-    if found.at_ms < call.now_ms - KEPT_MS:
-        _forget(tx, call, operation, key)
         return None
     if found.hash != hashed:
         raise KeyReused(f"key {key!r} was used for another {operation.name} call; use a new key for a new request")
@@ -53,14 +49,27 @@ def recall(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes,
 
 def is_kept(tx: Tx, call: Call, operation: AnyOperation, key: str) -> bool:
     """Whether an earlier call under the key is remembered, whatever it was: then a new one does not do its work."""
-    return _load(tx, call, operation, key) is not None
+    return _load(tx, call, operation.name, key) is not None
 
 
-def _load(tx: Tx, call: Call, operation: AnyOperation, key: str) -> Kept | None:
+def find_kept(tx: Tx, call: Call, name: str, key: str, *, sure: bool) -> Kept | None:
+    """What is remembered under the key for the operation of this name, unless it is too old."""
+    found = tx.find_rare(_place(call, name, key), lambda: _load(tx, call, name, key), sure=sure)
+    if found is not None and found.at_ms < call.now_ms - KEPT_MS:
+        forget(tx, call, name, key)
+        return None
+    return found
+
+
+def _place(call: Call, name: str, key: str) -> tuple[str, int, str, str]:
+    return ("idempotency", call.agent, name, key)
+
+
+def _load(tx: Tx, call: Call, name: str, key: str) -> Kept | None:
     row = tx.peek(
         "select hash, at, log, seq, response from idempotency where agent = :agent and op = :op and key = :key",
         agent=call.agent,
-        op=operation.name,
+        op=name,
         key=key,
     )
     if row is None:
@@ -68,11 +77,11 @@ def _load(tx: Tx, call: Call, operation: AnyOperation, key: str) -> Kept | None:
     return Kept(bytes(row[0]), row[1], row[2], row[3], None if row[4] is None else bytes(row[4]))
 
 
-def _forget(tx: Tx, call: Call, operation: AnyOperation, key: str) -> None:
+def forget(tx: Tx, call: Call, name: str, key: str) -> None:
     tx.run(
         "delete from idempotency where agent = :agent and op = :op and key = :key",
         agent=call.agent,
-        op=operation.name,
+        op=name,
         key=key,
     )
 
@@ -82,11 +91,34 @@ _TABLE: Final = "idempotency (agent, op, key, hash, at, log, seq, response)"
 
 def record(tx: Tx, call: Call, operation: AnyOperation, key: str, hashed: bytes, result: Result) -> None:
     """Remember the result under the key; secrets are left out by the result's own `to_keep`."""
-    pointer = result.pointer() if operation.request in REPLAYS else None
+    pointer = pointer_of(operation, result)
     log, seq = pointer or (None, None)
     kept = Kept(hashed, call.now_ms, log, seq, None if pointer else result.to_keep())
-    tx.stage(_TABLE, (call.agent, operation.name, key, hashed, call.now_ms, log, seq, kept.response))
-    tx.remember_for_batch(("idempotency", call.agent, operation.name, key), kept)
+    remember(tx, call, operation.name, key, kept)
+
+
+def pointer_of(operation: AnyOperation, result: Result) -> tuple[int, int] | None:
+    """Where the event is from which the result can be made again."""
+    return result.pointer() if operation.request in REPLAYS else None
+
+
+def remember(tx: Tx, call: Call, name: str, key: str, kept: Kept) -> None:
+    """Keep it under the key, which must be new."""
+    tx.stage(_TABLE, (call.agent, name, key, *kept))
+    tx.remember_for_batch(_place(call, name, key), kept)
+
+
+def repeated(tx: Tx, call: Call, operation: AnyOperation, kept: Kept) -> Result:
+    """The result of an earlier identical call."""
+    if kept.response is not None and kept.response.startswith(b"["):
+        earlier: Result = RESTORES[operation.request](tx, call, kept.response)
+    elif kept.response is not None:
+        earlier = operation.response.model_validate_json(kept.response)
+    else:
+        assert kept.log is not None
+        assert kept.seq is not None
+        earlier = REPLAYS[operation.request](tx, call, kept.log, kept.seq)
+    return earlier.model_copy(update={"deduplicated": True})
 
 
 def forget_old(tx: Tx, now_ms: int, most: int = 2000) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -13,6 +12,7 @@ from starlette.routing import Route
 from hub.core.access import Principal
 from hub.core.errors import HubError, Invalid, OperationNotFound, nearest
 from hub.core.operation import AnyOperation, Registry, Request, Result
+from hub.log.batch import Item, hash_of
 from hub.log.handler import PREPARERS
 from hub.log.idempotency import check_key
 from hub.server.answers import send_json, send_problem
@@ -29,15 +29,6 @@ MOST: Final = 100
 PATH: Final = "/v1/batch"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One operation of a batch at its place."""
-
-    index: int
-    operation: AnyOperation
-    request: Request[Any]
-
-
 class Batches:
     """Runs batches against one dispatch."""
 
@@ -50,14 +41,16 @@ class Batches:
         if fields or not isinstance(given, list) or not 1 <= len(given) <= MOST:
             raise Invalid(f"a batch is {{'operations': [1 to {MOST} of {{'op': 'messages.post', …}}]}}")
         if key is not None:
-            check_key(f"{key}/{MOST}")
+            check_key(key)
         results: list[Result | HubError | None] = [None] * len(given)
+        hashes = [""] * len(given) if key is None else [hash_of(one) for one in given]
         items: list[Item] = []
-        for index, one in enumerate(given):
+        for place, (one, hashed) in enumerate(zip(given, hashes, strict=True)):
             try:
-                items.append(item(self._dispatch.registry, principal, index, one))
+                operation, request = build_item(self._dispatch.registry, principal, one)
+                items.append(Item(place, operation, request, hashed))
             except HubError as error:
-                results[index] = error
+                results[place] = error
         await self._run(principal, items, key, results)
         return b'{"results":[%b]}' % b",".join(_result(result) for result in results)
 
@@ -70,19 +63,17 @@ class Batches:
         self._dispatch.presence.heartbeat(principal.agent)
         while writes:
             now, locks = await self._together(writes)
-            done = await self._dispatch.run_together(
-                principal, [(one.operation, one.request, key and f"{key}/{one.index}") for one in now], locks
-            )
+            done = await self._dispatch.run_together(principal, now, key, locks)
             for one, result in zip(now, done, strict=True):
-                results[one.index] = result
-            done_now = {one.index for one in now}
-            writes = [one for one in writes if one.index not in done_now]
+                results[one.place] = result
+            done_now = {one.place for one in now}
+            writes = [one for one in writes if one.place not in done_now]
         for one in items:
             if one.operation.reads:
                 try:
-                    results[one.index] = await self._dispatch.run(principal, one.request, limited=False)
+                    results[one.place] = await self._dispatch.run(principal, one.request, limited=False)
                 except HubError as error:
-                    results[one.index] = error
+                    results[one.place] = error
 
     async def _together(self, writes: Sequence[Item]) -> tuple[list[Item], Sequence[int]]:
         """Those that write to the same streams as the first one, as the streams are now: a room may be new."""
@@ -112,8 +103,8 @@ def _streams(tx: Any, one: Item) -> tuple[int, ...]:
     return ()
 
 
-def item(registry: Registry, principal: Principal, index: int, fields: Any) -> Item:
-    """The typed operation of one entry; raises HubError that says what is wrong with it."""
+def build_item(registry: Registry, principal: Principal, fields: Any) -> tuple[AnyOperation, Request[Any]]:
+    """The operation of one entry and its request; raises HubError that says what is wrong with it."""
     if not isinstance(fields, dict):
         raise Invalid("an operation of a batch is an object with 'op' and its fields")
     name = fields.get("op")
@@ -123,12 +114,13 @@ def item(registry: Registry, principal: Principal, index: int, fields: Any) -> I
         hint = f"did you mean {close[0]!r}?" if close else "GET /openapi.json lists them"
         raise OperationNotFound(f"no operation {str(name)[:80]!r}; {hint}")
     principal.need(operation.scope)
-    request = build(operation.request, {key: value for key, value in fields.items() if key != "op"})
-    if operation.wait_s(request):
+    del fields["op"]
+    request = build(operation.request, fields)
+    if operation.waits and operation.wait_s(request):
         raise Invalid("an operation of a batch cannot wait; leave wait_s out")
     if type(request) in PREPARERS:
         raise Invalid(f"{operation.name} needs a request of its own; it cannot be part of a batch")
-    return Item(index, operation, request)
+    return operation, request
 
 
 def _result(result: Result | HubError | None) -> bytes:

@@ -24,8 +24,9 @@ from hub.kernel.inbox.entries import readable
 from hub.kernel.inbox.positions import acknowledge, offer
 from hub.kernel.inbox.receipts import mark_delivered
 from hub.kernel.presence.presence import PresenceBoard
-from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, REPLAYS, RESTORES, note_of
-from hub.log.idempotency import Kept, check_key, digest, recall, record
+from hub.log.batch import Item, run_items
+from hub.log.handler import ANSWERERS, HANDLERS, PREPARERS, note_of
+from hub.log.idempotency import check_key, digest, recall, record, repeated
 from hub.log.log import HUB, find_stream
 from hub.log.tail import Tails
 from hub.server.limits import Limits
@@ -303,23 +304,22 @@ class Dispatch:
                 self._running.discard(running)
 
     async def run_together(
-        self, principal: Principal, items: Sequence[tuple[AnyOperation, Request[Any], str | None]], locks: Sequence[int]
+        self, principal: Principal, items: Sequence[Item], key: str | None, locks: Sequence[int]
     ) -> list[Result | HubError]:
         """Results, or refusals, of writes in one transaction; each is kept or refused by itself."""
-        call = self.call(principal)
-        bodies = [self.body(operation, call, request, key) for operation, request, key in items]
-        started = time.perf_counter()
+        call, started = self.call(principal), time.perf_counter()
         try:
-            ended = await self.store.write_all(bodies, locks=locks)
+            ended = await self.store.write(partial(run_items, call, items, key), locks=locks)
             results = [as_refusal(one) if isinstance(one, Exception) else one for one in ended]
         except HubError as failure:
             results = [failure] * len(items)
-        for (operation, _request, _key), result in zip(items, results, strict=True):
+        took_s = (time.perf_counter() - started) / len(items)
+        for item, result in zip(items, results, strict=True):
             if isinstance(result, HubError):
-                self.measures.failed(operation.name, result.code)
+                self.measures.failed(item.operation.name, result.code)
                 await self._record_refusal(result, locks)
             else:
-                self.measures.done(operation.name, (time.perf_counter() - started) / len(items))
+                self.measures.done(item.operation.name, took_s)
         return results
 
     async def _record_refusal(self, refusal: HubError, locks: Sequence[int]) -> None:
@@ -342,7 +342,7 @@ class Dispatch:
         def keyed(tx: Tx) -> Result:
             kept = recall(tx, call, operation, key, hashed, sure=waits)
             if kept is not None:
-                return _repeated(tx, call, operation, kept)
+                return repeated(tx, call, operation, kept)
             result: Result = handler(tx, call, request)
             if not waits or result.settled():  # a waiting call is tried again
                 record(tx, call, operation, key, hashed, result)
@@ -462,19 +462,6 @@ def as_refusal(failure: BaseException) -> HubError:
 async def _trusted(principal: Principal) -> Principal:
     """Before there are tokens everybody is who they were."""
     return principal
-
-
-def _repeated(tx: Tx, call: Call, operation: AnyOperation, kept: Kept) -> Result:
-    """The result of an earlier identical call."""
-    if kept.response is not None and kept.response.startswith(b"["):
-        earlier: Result = RESTORES[operation.request](tx, call, kept.response)
-    elif kept.response is not None:
-        earlier = operation.response.model_validate_json(kept.response)
-    else:
-        assert kept.log is not None
-        assert kept.seq is not None
-        earlier = REPLAYS[operation.request](tx, call, kept.log, kept.seq)
-    return earlier.model_copy(update={"deduplicated": True})
 
 
 def lock_streams(tx: Tx, operation: AnyOperation, request: Any) -> list[int]:

@@ -14,6 +14,7 @@ from typing import Any, LiteralString, Protocol, TypeVar
 from hub.core.event import Event
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
 class Row(Protocol):
@@ -125,6 +126,14 @@ class Tx(Protocol):
         """After COMMIT: wake whoever waits on `topic` (an agent is minus its id)."""
         ...
 
+    def each(self, part: Callable[[Tx, A], T], items: Iterable[A]) -> list[T | Exception]:
+        """Run `part` for one item after the other; each is kept or, when it raises, undone by itself.
+
+        Results, or what was raised, in the same order. Raises itself only what ends the transaction. The body that
+        calls it, once, may go on; when it raises afterwards nothing of the parts stays either.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -169,13 +178,6 @@ class Store(Protocol):
         """Like `write`, under way when this returns; `ended` is called on the loop. Only where `locking` is false.
 
         `ready` is called before it, while the disk works, unless the body raised.
-        """
-        ...
-
-    async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
-        """Run the bodies in order in one transaction; each is kept or, when it raises, undone by itself.
-
-        Results, or what was raised, in the same order. Raises itself only what ends the transaction, as `write` does.
         """
         ...
 

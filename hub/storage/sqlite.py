@@ -18,7 +18,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import chain
@@ -32,6 +32,7 @@ from hub.storage.interface import Ended, Frame, Growth, Migration, Ready, Row, S
 from hub.storage.migrate import apply_migrations
 
 T = TypeVar("T")
+A = TypeVar("A")
 log = logging.getLogger(__name__)
 
 DIALECT: Final = {
@@ -75,7 +76,8 @@ class _Memo:
 
     def keep_body(self) -> None:
         if self._before_body:
-            self._before_batch = self._before_body | self._before_batch
+            for key, value in self._before_body.items():
+                self._before_batch.setdefault(key, value)
             self._before_body.clear()
         if self.once_body:
             self.once.update(self.once_body)
@@ -157,11 +159,12 @@ class _WriteTx:
         self.unwritable: Exception | None = None
         self.written = False
         self.growth: list[tuple[int, int, Frame]] = []
-        self._kept: list[tuple[str, tuple[Any, ...]]] = []
-        self._kept_deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
         self._staged: list[tuple[str, tuple[Any, ...]]] = []
+        self._kept = 0  # of the staged rows, those of bodies that succeeded
         self._deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
+        self._kept_deferred: dict[Hashable, tuple[str, dict[str, Any]]] = {}
         self._savepoint = False
+        self._parted = False
         self._growth_mark = 0
         self._changes = connection.total_changes
 
@@ -224,13 +227,51 @@ class _WriteTx:
     def wake(self, topic: int) -> None:
         self.growth.append((topic, 0, b""))
 
+    def each(self, part: Callable[[Tx, A], T], items: Iterable[A]) -> list[T | Exception]:
+        self._parted = True
+        self.keep()  # what the body did before it is not undone with a part
+        outcomes: list[T | Exception] = []
+        for item in items:
+            try:
+                outcomes.append(self._try(part, item))
+            except Exception as error:
+                if not self.usable():
+                    raise
+                outcomes.append(error)
+        self.guessed = False
+        return outcomes
+
     # --- what the store does between bodies -------------------------------------------------------------------
+
+    def run_body(self, body: Callable[[Tx], T]) -> T:
+        """What the body returns; what it did is kept. Nothing of it is when it raises."""
+        self._parted = False
+        try:
+            return self._try(body)
+        except Exception as error:
+            if self._parted and self.usable():
+                self.unwritable = error  # parts of it are kept already, and go only with the whole transaction
+            raise
+
+    def _try(self, body: Callable[..., T], *item: Any) -> T:
+        """What it returns, kept; undone when it raises, and run once more with the truth if it had guessed."""
+        self.guessed = False
+        try:
+            result = body(self, *item)
+            self.keep()
+        except Exception:
+            if self.usable():
+                self.undo()
+            if not self.guessed or not self.usable():
+                raise
+        else:
+            return result
+        with self.carefully():
+            return self._try(body, *item)
 
     def keep(self) -> None:
         """The body succeeded: what it staged belongs to the batch."""
-        if self._staged:
-            self._kept += self._staged
-            self._staged.clear()
+        self._kept = len(self._staged)
         if self._deferred:
             self._kept_deferred.update(self._deferred)
             self._deferred.clear()
@@ -242,7 +283,7 @@ class _WriteTx:
 
     def undo(self) -> None:
         """The body failed: nothing of it stays."""
-        self._staged.clear()
+        del self._staged[self._kept :]
         self._deferred.clear()
         self._memo.undo_body()
         del self.growth[self._growth_mark :]
@@ -271,10 +312,12 @@ class _WriteTx:
     def flush(self) -> None:
         """Write everything staged and deferred, one statement per table as far as possible."""
         try:
-            self._write(self._kept, self._kept_deferred)
+            self._write(self._staged[: self._kept], self._kept_deferred)
         except Exception as error:
             self.unwritable = error
             raise
+        del self._staged[: self._kept]
+        self._kept = 0
 
     def _first(self, sql: LiteralString, params: dict[str, Any]) -> Row | None:
         cursor = self._connection.execute(sql, params)
@@ -286,9 +329,10 @@ class _WriteTx:
         """Make staged rows visible: earlier bodies' outside, this body's inside the savepoint."""
         if (self._kept or self._kept_deferred) and not self._savepoint:
             self.flush()
-        if self._staged or self._deferred:
+        if len(self._staged) > self._kept or self._deferred:
             self._protect()
             self._write(self._staged, self._deferred)
+            self._staged.clear()
 
     def _protect(self) -> None:
         if not self._savepoint:
@@ -312,7 +356,6 @@ class _WriteTx:
             statements.setdefault(sql, []).append(params)
         for sql, each in statements.items():
             self._connection.executemany(sql, each).close()
-        staged.clear()
         deferred.clear()
 
     def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
@@ -351,7 +394,7 @@ class _ReadTx:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("this operation reads; it must not write (its route is a GET or its lock is 'none')")
 
-    run = stage = defer = remember = remember_for_batch = forget = grew = rewrote = wake = _refuse
+    run = stage = defer = remember = remember_for_batch = forget = grew = rewrote = wake = each = _refuse
 
 
 class SqliteStore(Store):
@@ -529,42 +572,6 @@ class SqliteStore(Store):
             raise ReadOnly(f"writing is off: {self._down}; free space, then retry", retry_after_s=1)
         self._enqueue(body, ended, ready)
 
-    async def write_all(self, bodies: Sequence[Callable[[Tx], T]], *, locks: Sequence[int] = ()) -> list[T | Exception]:
-        def together(tx: Tx) -> list[T | Exception]:
-            return [self._result(cast("_WriteTx", tx), body) for body in bodies]
-
-        return await self.write(together, locks=locks)
-
-    def _result(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T | Exception:
-        """What one of several bodies of a transaction gives or raises."""
-        try:
-            return self._run(tx, body)
-        except Exception as error:
-            if not tx.usable():
-                raise
-            return error
-
-    def _run(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T:
-        """One body: what it did is kept, or undone when it raises, with the truth instead of a guess if it guessed."""
-        try:
-            return self._run_once(tx, body)
-        except Exception:
-            if not tx.guessed or not tx.usable():
-                raise
-        with tx.carefully():
-            return self._run_once(tx, body)
-
-    def _run_once(self, tx: _WriteTx, body: Callable[[Tx], T]) -> T:
-        tx.guessed = False
-        try:
-            result = body(cast("Tx", tx))
-            tx.keep()
-        except Exception:
-            if tx.usable():
-                tx.undo()
-            raise
-        return result
-
     def _run_batch(self) -> None:
         jobs, self._waiting = self._waiting, []
         try:
@@ -604,7 +611,7 @@ class SqliteStore(Store):
         for index, job in enumerate(jobs):
             job.failure = None
             try:
-                job.result = self._run(tx, job.body)
+                job.result = tx.run_body(job.body)
             except Exception as error:
                 if tx.unwritable is not None:
                     raise tx.unwritable from None
@@ -622,8 +629,7 @@ class SqliteStore(Store):
         try:
             self._writer.execute("begin immediate").close()
             tx = _WriteTx(self._writer, self._memo, careful=True)
-            first.result = first.body(cast("Tx", tx))
-            tx.keep()
+            first.result = tx.run_body(first.body)
             tx.flush()
         except sqlite3.OperationalError as error:
             if _is_busy(error):

@@ -9,6 +9,7 @@ from tests.claims.claim import Claim, Mutant
 BATCH: Final = "tests/server/test_batch.py"
 ITEMS: Final = f"{BATCH}::test_a_batch_keeps_the_order_of_each_room_and_answers_each_item"
 ONE: Final = f"{BATCH}::test_a_batch_of_one_room_is_one_transaction"
+PARTS: Final = f"{BATCH}::test_repeating_a_batch_tries_only_what_was_refused_however_often"
 AGAIN: Final = f"{BATCH}::test_a_repeated_batch_changes_nothing_and_gives_the_same"
 BOMB: Final = f"{BATCH}::test_a_bomb_is_refused_before_it_unfolds"
 TOGETHER: Final = (
@@ -28,8 +29,8 @@ CLAIMS: Final = [
         (ITEMS, TOGETHER),
         Mutant(
             "hub/storage/sqlite.py",
-            "            if tx.usable():\n                tx.undo()\n            raise",
-            "            raise",
+            "            if self.usable():\n                self.undo()\n",
+            "",
             TOGETHER,
         ),
     ),
@@ -42,8 +43,14 @@ CLAIMS: Final = [
     Claim(
         "batch-repeat",
         "A repeated batch changes nothing and gives the same results.",
-        (AGAIN,),
-        Mutant("hub/server/batch.py", 'key and f"{key}/{one.index}"', "None", AGAIN),
+        (AGAIN, PARTS),
+        Mutant("hub/log/batch.py", "    if not added:\n", "    if added:\n", AGAIN),
+    ),
+    Claim(
+        "batch-refused",
+        "What a batch was refused is tried again when the batch is repeated; what it stored is not stored twice.",
+        (PARTS,),
+        Mutant("hub/log/batch.py", "in {**before, **added}.items()", "in added.items()", PARTS),
     ),
     Claim(
         "compressed-bomb",

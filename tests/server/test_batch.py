@@ -22,10 +22,13 @@ from hub.client import HubClient
 from hub.core.errors import HubError, RoomNotFound, TooLarge
 from hub.features.messages.contract import PostMessage
 from hub.features.queues.contract import CreateQueue, EnqueueTask
+from hub.kernel.rooms.contract import CreateRoom
+from hub.log.idempotency import KEPT_MS
 from hub.server.encoding import choose, decode, encode
 from hub.server.limits import Rate
-from hub.storage.interface import Store
+from hub.storage.interface import Store, Tx
 from mcp_bridge.serve import Served
+from tests.support.hubs import TestHub
 
 pytestmark = pytest.mark.anyio
 MOST = 1024 * 1024
@@ -93,13 +96,14 @@ async def test_a_batch_of_one_room_is_one_transaction(
     await batch(http, {"op": "rooms.create", "room": "a"}, {"op": "rooms.create", "room": "b"})
     groups: list[int] = []
     store: Store = served.hub.store
-    write_all = store.write_all
+    write = store.write
 
-    async def counted(bodies: Any, *, locks: Any = ()) -> Any:
-        groups.append(len(bodies))
-        return await write_all(bodies, locks=locks)
+    async def counted(body: Any, *, locks: Any = ()) -> Any:
+        written = await write(body, locks=locks)
+        groups.append(len(written))
+        return written
 
-    monkeypatch.setattr(store, "write_all", counted)
+    monkeypatch.setattr(store, "write", counted)
     await batch(http, *[post("ab"[n % 2], f"{n}") for n in range(100)])
     assert groups == [50, 50]
     assert await texts(http, "a") == [str(n) for n in range(0, 100, 2)]
@@ -114,6 +118,72 @@ async def test_a_repeated_batch_changes_nothing_and_gives_the_same(http: httpx2.
     other = await batch(http, post("a", "x"), post("a", "changed"), key="k")
     assert other[1]["problem"]["code"] == "idempotency-key-reused"
     assert await texts(http, "a") == ["x", "y"]
+
+
+async def test_repeating_a_batch_tries_only_what_was_refused_however_often(
+    http: httpx2.AsyncClient, served: Served
+) -> None:
+    """Rooms that come up between the tries change which items are one transaction."""
+    operations = [{"op": "rooms.create", "room": "a"}, post("b", "1"), post("a", "2"), post("c", "3"), post("a", "4")]
+    tried = []
+    for room in ("", "b", "c", ""):
+        if room:
+            await batch(http, {"op": "rooms.create", "room": room})
+        tried.append(await batch(http, *operations, key="k" * 128))
+    stored = [[one["ok"].get("deduplicated", False) if "ok" in one else None for one in results] for results in tried]
+    assert stored == [
+        [False, None, False, None, False],
+        [True, False, True, None, True],
+        [True, True, True, False, True],
+        [True, True, True, True, True],
+    ]
+    assert [one["ok"].get("id") for one in tried[3]] == [one["ok"].get("id") for one in tried[2]]
+    assert [await texts(http, room) for room in "abc"] == [["2", "4"], ["1"], ["3"]]
+
+
+async def test_a_batch_leaves_one_row_under_its_key(http: httpx2.AsyncClient, served: Served) -> None:
+    await batch(http, {"op": "rooms.create", "room": "a"})
+
+    def kept(tx: Tx) -> list[tuple[str, str]]:
+        return [(row[0], row[1]) for row in tx.rows("select op, key from idempotency")]
+
+    before = await served.hub.store.read(kept)
+    await batch(http, *[post("a", f"{n}") for n in range(100)], key="k")
+    assert (await served.hub.store.read(kept))[len(before) :] == [("batch", "k")]
+
+
+async def test_an_item_is_the_same_whatever_the_order_of_its_fields(http: httpx2.AsyncClient) -> None:
+    await batch(http, {"op": "rooms.create", "room": "a"})
+    await batch(http, {"op": "messages.post", "room": "a", "text": "x"}, key="k")
+    [again] = await batch(http, {"text": "x", "room": "a", "op": "messages.post"}, key="k")
+    assert again["ok"]["deduplicated"]
+    [moved] = await batch(http, {"op": "messages.direct", "agent": "eve", "text": "x"}, key="k")
+    assert moved["problem"]["code"] == "idempotency-key-reused"
+
+
+async def test_results_without_an_event_are_kept_whole_and_secrets_are_not(http: httpx2.AsyncClient) -> None:
+    """Found by thinking: what cannot be made again from an event stands in the record itself."""
+    some = [{"op": "agents.register", "name": "eve"}, {"op": "queues.create", "queue": "work"}]
+    first = await batch(http, *some, key="k")
+    again = await batch(http, *some, key="k")
+    assert [one["ok"]["deduplicated"] for one in again] == [True, True]
+    assert (first[0]["ok"]["token"] is None, again[0]["ok"]["token"]) == (False, None)
+    assert again[1]["ok"]["queue"] == first[1]["ok"]["queue"]
+
+
+async def test_a_batch_is_forgotten_after_a_day(hub: TestHub) -> None:
+    async with hub.client(hub.local_token) as client:
+        await client.call(CreateRoom(room="a"))
+
+        async def sent() -> Any:
+            [one] = await client.batch([PostMessage(room="a", text="x")], key="k")
+            return one
+
+        first, again = await sent(), await sent()
+        hub.clock.advance(KEPT_MS / 1000)
+        later, last = await sent(), await sent()
+    assert [one.seq - first.seq for one in (again, later, last)] == [0, 1, 1]
+    assert [one.deduplicated for one in (again, later, last)] == [True, False, True]
 
 
 @pytest.mark.parametrize("body", [{}, {"operations": []}, {"operations": {}}, {"operations": [{}] * 101}, {"x": 1}])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +141,8 @@ async def test_a_body_that_would_refuse_a_repeat_gets_the_first_result_instead(s
     await store.write(lambda tx: once(tx, 3, strict=True))
     calls: list[Any] = [store.write(lambda tx, n=n: once(tx, n, strict=True), locks=(1,)) for n in (2, 3, 4)]  # type: ignore[misc]
     assert await asyncio.gather(*calls) == ["2", "again 3", "4"]
-    together = [lambda tx, n=n: once(tx, n, strict=True) for n in (4, 5, 3)]
-    assert await store.write_all(together, locks=(1,)) == ["again 4", "5", "again 3"]
+    together = await store.write(lambda tx: tx.each(lambda tx, n: once(tx, n, strict=True), (4, 5, 3)), locks=(1,))
+    assert together == ["again 4", "5", "again 3"]
     assert await store.read(names) == ["2", "3", "4", "5"]
 
 
@@ -240,6 +240,10 @@ async def test_every_concurrent_growth_reaches_another_hub(server: str) -> None:
     await two.drain()
 
 
+def _run(tx: Tx, body: Callable[[Tx], Any]) -> Any:
+    return body(tx)
+
+
 async def test_bodies_together_are_one_transaction_and_each_is_kept_or_undone_by_itself(store: Store) -> None:
     grown: list[Sequence[Growth]] = []
     store.on_growth = grown.append
@@ -265,7 +269,7 @@ async def test_bodies_together_are_one_transaction_and_each_is_kept_or_undone_by
         loaded.append("asked")
         return tx.memo("newest", lambda: -1)
 
-    results = await store.write_all([good(1), bad, good(2), newest, bad])
+    results = await store.write(lambda tx: tx.each(_run, [good(1), bad, good(2), newest, bad]))
     assert [r if isinstance(r, int) else type(r) for r in results] == [1, Conflict, 2, 2, Conflict]
     assert await store.read(names) == ["x", "x"]
     assert [growth.head for change in grown for growth in change] == [2], "one commit, without what was undone"
@@ -276,6 +280,34 @@ async def test_a_body_that_breaks_takes_none_of_the_others_with_it(store: Store)
         put(tx, 2)
         raise RuntimeError("a bug")
 
-    results = await store.write_all([lambda tx: put(tx, 1), broken, lambda tx: put(tx, 3)])
+    results = await store.write(lambda tx: tx.each(_run, [lambda tx: put(tx, 1), broken, lambda tx: put(tx, 3)]))
     assert [type(one) for one in results] == [type(None), RuntimeError, type(None)]
     assert len(await store.read(names)) == 2
+
+
+async def test_what_raises_after_its_parts_leaves_nothing_of_them(store: Store) -> None:
+    def body(tx: Tx) -> None:
+        put(tx, 1)
+        tx.each(put, (2, 3))
+        put(tx, 4)
+        raise Conflict("after all")
+
+    calls = [store.write(lambda tx: put(tx, 5), locks=(1,)), store.write(body, locks=(1,))]
+    calls.append(store.write(lambda tx: put(tx, 6), locks=(1,)))
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(one) for one in results] == [type(None), Conflict, type(None)]
+    assert len(await store.read(names)) == 2
+
+
+async def test_what_a_body_wrote_beside_its_parts_is_not_undone_with_them(store: Store) -> None:
+    def refused(tx: Tx, number: int) -> None:
+        put(tx, number)
+        raise Conflict("no")
+
+    def body(tx: Tx) -> None:
+        put(tx, 1)
+        tx.each(refused, (2, 3))
+        put(tx, 4)
+
+    await store.write(body)
+    assert await store.read(lambda tx: [row[0] for row in tx.rows("select log from thing order by log")]) == [1, 4]
