@@ -46,6 +46,7 @@ DIALECT: Final = {
 _BATCH_S: Final = 0.02  # bodies of one transaction: long enough to batch a burst, short enough not to stall readers
 _RETURN_S: Final = 0.001  # within this, who was just answered comes back with the next write
 _MOST_OF: Final = 0.9  # of them are waited for: the last ones are read while the disk works, and not all come back
+_LIGHT_S: Final = 0.0005  # a body that takes longer is worth a commit of its own
 _BUSY_S: Final = 0.005
 _PROBE_S: Final = 1.0
 _MEMO_ROOM: Final = 200_000
@@ -420,6 +421,7 @@ class SqliteStore(Store):
         self._idle.set()
         self._expected = 0  # writers of the next batch if all who were just answered come back, until then
         self._expected_until = 0.0
+        self._light = True
         self._commits: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -607,7 +609,8 @@ class SqliteStore(Store):
 
     def _run_bodies(self, tx: _WriteTx, jobs: list[_Job]) -> list[_Job]:
         """Run as many bodies as fit the time box; those that failed keep their failure."""
-        until = time.perf_counter() + _BATCH_S
+        began = time.perf_counter()
+        until = began + _BATCH_S
         for index, job in enumerate(jobs):
             job.failure = None
             try:
@@ -619,7 +622,9 @@ class SqliteStore(Store):
                     raise _WholeBatchLost(job, error) from error
                 job.failure = error
             if time.perf_counter() > until:
-                return jobs[: index + 1]
+                jobs = jobs[: index + 1]
+                break
+        self._light = time.perf_counter() - began < len(jobs) * _LIGHT_S
         return jobs
 
     def _retry_one_by_one(self, jobs: list[_Job]) -> None:
@@ -696,7 +701,7 @@ class SqliteStore(Store):
         """Answer these, then start the next batch."""
         for job in jobs:
             job.answer()
-        self._expected = round(_MOST_OF * (len(jobs) + len(self._waiting)))
+        self._expected = round(_MOST_OF * (len(jobs) + len(self._waiting))) if self._light else 0
         self._expected_until = time.perf_counter() + _RETURN_S
         if self._waiting:
             self._loop.call_soon(self._gather)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -175,6 +176,24 @@ async def test_a_writer_whose_companions_do_not_come_back_waits_for_them_a_momen
     await asyncio.gather(*(store.write(puts(number)) for number in range(50)))
     await asyncio.wait_for(store.write(puts(50)), 5)
     assert await count(store) == 51
+
+
+async def test_after_bodies_that_take_long_nobody_is_waited_for(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit more costs nothing beside them, and their callers need long to come back."""
+    monkeypatch.setattr("hub.storage.sqlite._RETURN_S", 30)
+
+    def long(number: int) -> Callable[[Tx], None]:
+        def body(tx: Tx) -> None:
+            time.sleep(0.001)
+            puts(number)(tx)
+
+        return body
+
+    await asyncio.gather(*(store.write(long(number)) for number in range(10)))
+    await asyncio.wait_for(store.write(puts(10)), 5)
+    assert await count(store) == 11
 
 
 def break_next_commit(private: Any) -> None:
