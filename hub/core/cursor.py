@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from hub.core.errors import CursorInvalid
 from hub.core.names import base32, from_base32
@@ -24,9 +23,8 @@ class Mark:
     seq: int
 
 
-@lru_cache(maxsize=4096)
 def encode_mark(log: int, epoch: int, seq: int) -> str:
-    """The cursor of one room: the same for every reader, so one encoding serves all."""
+    """The cursor of one room."""
     return f"c{base32(log)}.{base32(epoch)}.{base32(seq)}"
 
 

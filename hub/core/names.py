@@ -55,15 +55,16 @@ def _visible(text: str) -> str:
 DisplayName = Annotated[str, StringConstraints(max_length=120), AfterValidator(_visible)]
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
+_PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 @lru_cache(maxsize=8192)  # a new number is written five times: id, cursors, frame
 def base32(number: int) -> str:
     """Crockford base32 of a non-negative integer, without padding."""
-    out = _DIGITS[number & 31]
-    while number := number >> 5:
-        out = _DIGITS[number & 31] + out
-    return out
+    out = _PAIRS[number & 1023]
+    while number := number >> 10:
+        out = _PAIRS[number & 1023] + out
+    return out.lstrip("0") or "0"
 
 
 @lru_cache(maxsize=8192)

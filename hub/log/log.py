@@ -19,7 +19,8 @@ _FOLLOWED: Final = frozenset({"room", "dm"})  # kinds whose readers get each eve
 B = TypeVar("B", bound=EventBody)
 Projection = Callable[[Tx, Placed, Any], None]
 PROJECTIONS: dict[type[EventBody], list[Projection]] = {}
-OF_ALL: list[Projection] = []
+OF_ALL: list[tuple[str, Projection]] = []
+_CHOSEN: dict[type[EventBody], tuple[Projection, ...]] = {}
 
 
 def projects(body: type[B]) -> Callable[[Callable[[Tx, Placed, B], None]], Callable[[Tx, Placed, B], None]]:
@@ -32,10 +33,26 @@ def projects(body: type[B]) -> Callable[[Callable[[Tx, Placed, B], None]], Calla
     return register
 
 
-def projects_all(function: Projection) -> Projection:
-    """Register a projection of events of every type (notices)."""
-    OF_ALL.append(function)
-    return function
+def projects_all(saying: str) -> Callable[[Projection], Projection]:
+    """Register a projection of events of every type whose body says something by this method (`concerns`)."""
+
+    def register(function: Projection) -> Projection:
+        OF_ALL.append((saying, function))
+        return function
+
+    return register
+
+
+def _projections(body: type[EventBody]) -> tuple[Projection, ...]:
+    """Those of the type first; of all only where the type has something to say: asking each event costs every send."""
+    chosen = _CHOSEN.get(body)
+    if chosen is None:
+        spoken = [function for saying, function in OF_ALL if getattr(body, saying) is not getattr(EventBody, saying)]
+        chosen = _CHOSEN[body] = (*PROJECTIONS.get(body, ()), *spoken)
+    return chosen
+
+
+_new = tuple.__new__  # a NamedTuple's own constructor is a Python function: three of them are felt in every send
 
 
 class Stream(NamedTuple):
@@ -111,7 +128,7 @@ def append(tx: Tx, call: Call, log: int, *bodies: EventBody, actor: int | None =
     placed: Placed | None = None
     for body in bodies:
         placed = _append_one(tx, call, stream, body, at_ms, actor)
-        stream = Stream(log, stream.kind, stream.name, stream.epoch, placed.seq, stream.floor, at_ms)
+        stream = _new(Stream, (log, stream.kind, stream.name, stream.epoch, placed.seq, stream.floor, at_ms))
     assert placed is not None, "append needs at least one event"
     tx.remember(("stream", log), stream)
     tx.defer(
@@ -125,32 +142,24 @@ def append(tx: Tx, call: Call, log: int, *bodies: EventBody, actor: int | None =
 
 
 def _append_one(tx: Tx, call: Call, stream: Stream, body: EventBody, at_ms: int, actor: int | None) -> Placed:
-    who = call.principal
-    placed = Placed(
-        log=stream.log,
-        room=stream.name,
-        seq=stream.head + 1,
-        at_ms=at_ms,
-        actor=who.agent if actor is None else actor,
-        actor_name=who.name if actor is None else ("hub" if actor == 0 else agent_name(tx, actor)),
-        actor_kind=who.kind if actor is None else "script",
-    )
-    data = body.data(placed)
-    tx.stage("event", (stream.log, placed.seq, body.type, placed.actor, at_ms, data, None))
-    project_event(tx, placed, body)
-    if stream.kind in _FOLLOWED:
-        event = Event(stream.log, stream.name, stream.epoch, placed.seq, body.type, at_ms, placed.actor_name, data)
-        tx.grew(stream.log, placed.seq, event)
+    log, kind, room, epoch, head = stream[:5]
+    seq, who = head + 1, call.principal
+    if actor is None:
+        actor, name, actor_kind = who.agent, who.name, who.kind
     else:
-        tx.grew(stream.log, placed.seq, b"")
+        name, actor_kind = agent_name(tx, actor), "script"
+    placed = _new(Placed, (log, room, seq, at_ms, actor, name, actor_kind, None))
+    data = body.data(placed)
+    tx.stage("event", (log, seq, body.type, actor, at_ms, data, None))
+    project_event(tx, placed, body)
+    followed = kind in _FOLLOWED
+    tx.grew(log, seq, _new(Event, (log, room, epoch, seq, body.type, at_ms, name, data, None)) if followed else b"")
     return placed
 
 
 def project_event(tx: Tx, at: Placed, body: EventBody) -> None:
     """Turn one event into rows."""
-    for project in PROJECTIONS.get(type(body), ()):
-        project(tx, at, body)
-    for project in OF_ALL:
+    for project in _projections(type(body)):
         project(tx, at, body)
 
 

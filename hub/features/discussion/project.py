@@ -58,7 +58,7 @@ def resolved(tx: Tx, at: Placed, body: CritiqueResolved) -> None:
     tx.run("update remark set resolved = 1 where log = :log and seq = :seq", log=at.log, seq=seq)
 
 
-@projects_all
+@projects_all("decides")
 def decided(tx: Tx, at: Placed, body: EventBody) -> None:
     """Every event that says it decides something has its line in the register, whatever feature it belongs to."""
     if (found := body.decides()) is None:
@@ -69,7 +69,7 @@ def decided(tx: Tx, at: Placed, body: EventBody) -> None:
     tx.stage("decision", row)
 
 
-@projects_all
+@projects_all("attaches")
 def attached(tx: Tx, at: Placed, body: EventBody) -> None:
     """Decisions show addresses that came to belong to them, for example of an issue."""
     if (found := body.attaches()) is None:

@@ -81,14 +81,14 @@ from hub.storage.interface import Row, Tx
 @handles(POST)
 def post_message(tx: Tx, call: Call, request: PostMessage) -> Posted:
     entered = enter_to_write(tx, call, request.room)
-    to = _peer(tx, call, entered) if is_direct(request.room) else address(tx, call, entered, request.to)
+    to = _peer(tx, call, entered) if entered.room.direct else address(tx, call, entered, request.to)
     draft = _draft(tx, entered, request, to, request.channel)
     check_place(tx, entered, draft)
     draft = answering(tx, call, entered, draft)
     placed = post(tx, call, entered, draft)
     if request.intent == "ack" and draft.reply_seq is not None:
         mark_one_seen(tx, call, entered.log, draft.reply_seq)
-    return _posted(tx, placed, _visible_to(call, request.room, names_of(draft.to)), draft.to)
+    return _posted(tx, call, placed, names_of(draft.to) if draft.to else ())
 
 
 def _peer(tx: Tx, call: Call, entered: Entered) -> Named:
@@ -110,7 +110,7 @@ def post_direct(tx: Tx, call: Call, request: PostDirect) -> Posted:
     entered = enter(tx, call, _direct(tx, call, peer.id, peer.name))
     draft = answering(tx, call, entered, _draft(tx, entered, request, ((peer.name, peer.id),), "general"))
     placed = post(tx, call, entered, draft)
-    return _posted(tx, placed, f"only {call.principal.name} and {peer.name}", draft.to)
+    return _posted(tx, call, placed, names_of(draft.to))
 
 
 def _direct(tx: Tx, call: Call, peer: int, name: str) -> str:
@@ -167,7 +167,7 @@ def posted_again(tx: Tx, call: Call, log: int, seq: int) -> Posted:
     )
 
 
-def _posted(tx: Tx, placed: Placed, visible_to: str, to: Named) -> Posted:
+def _posted(tx: Tx, call: Call, placed: Placed, to: tuple[str, ...]) -> Posted:
     stream = load_stream(tx, placed.log)
     return Posted.trusted(
         deduplicated=False,
@@ -176,8 +176,8 @@ def _posted(tx: Tx, placed: Placed, visible_to: str, to: Named) -> Posted:
         seq=placed.seq,
         cursor=stream.cursor,
         at=rfc3339(placed.at_ms),
-        visible_to=visible_to,
-        to=names_of(to),
+        visible_to=_visible_to(call, placed.room, to),
+        to=to,
     )
 
 

@@ -8,7 +8,6 @@ from typing import Final
 import orjson
 
 from hub.core.call import Call
-from hub.core.names import is_direct
 from hub.features.routing import contract as c
 from hub.features.routing.project import load_rules
 from hub.features.routing.rules import (
@@ -34,7 +33,7 @@ PASSED: Final = "routed"  # in metadata of copies; only the hub's own word count
 @before_append(ROUTING_ORDER)
 def apply_rules(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Draft:
     """Refuse, tag, re-rank, re-address or move the message, and note what is to be copied."""
-    if is_direct(entered.room.name) or not (rules := load_rules(tx, entered.log)):
+    if entered.room.direct or not (rules := load_rules(tx, entered.log)):
         return draft
     facts = _facts(call, entered, draft)
     verdict = evaluate(

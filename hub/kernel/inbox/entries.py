@@ -22,7 +22,7 @@ from hub.storage.interface import Row, Tx
 PREVIEW_BYTES = 400
 
 
-@projects_all
+@projects_all("concerns")
 def noticed(tx: Tx, at: Placed, body: EventBody) -> None:
     """An event that concerns somebody becomes an entry of their inbox."""
     if not (concerned := body.concerns()):

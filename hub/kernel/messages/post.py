@@ -10,7 +10,7 @@ from typing import Final
 from hub.core.call import Call
 from hub.core.errors import Invalid, NotMembers, listing, nearest
 from hub.core.event import Placed
-from hub.core.names import NAME_PATTERN, is_direct, make_id
+from hub.core.names import NAME_PATTERN, make_id
 from hub.core.slug import KINDS
 from hub.kernel.agents.project import find_agent, load_agent
 from hub.kernel.inbox.receipts import MOST_RECIPIENTS, add_delivery, mark_answered
@@ -35,14 +35,14 @@ def post(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Placed:
 
 
 def names_of(named: Named) -> tuple[str, ...]:
-    return tuple([name for name, _ in named]) if named else ()
+    return tuple([name for name, _ in named])
 
 
 def _body(call: Call, draft: Draft) -> MessagePosted:
     return MessagePosted.trusted(
         channel=draft.channel,
-        to=names_of(draft.to),
-        mentions=names_of(draft.mentions),
+        to=names_of(draft.to) if draft.to else (),
+        mentions=names_of(draft.mentions) if draft.mentions else (),
         text=draft.text,
         kind=draft.kind,
         intent=draft.intent,
@@ -61,6 +61,8 @@ def _body(call: Call, draft: Draft) -> MessagePosted:
 
 def _deliver(tx: Tx, call: Call, entered: Entered, draft: Draft, placed: Placed) -> None:
     """Rows and wake-ups for everyone it concerns."""
+    if not (draft.to or draft.mentions or draft.needs_ack or draft.reply_seq or draft.intent == "request"):
+        return  # it concerns nobody in particular, like most messages of a busy room
     named = (*draft.to, *draft.mentions)
     addressed = dict.fromkeys(agent for _, agent in named if agent != call.agent) if named else {}
     if len(addressed) > MOST_RECIPIENTS:
@@ -173,5 +175,5 @@ def answering(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Draft:
 
 def check_place(tx: Tx, entered: Entered, draft: Draft) -> None:
     """Raises when the channel does not exist."""
-    if not is_direct(entered.room.name):
+    if not entered.room.direct:
         need_channel(tx, entered.log, draft.channel)

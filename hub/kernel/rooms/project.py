@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import LiteralString
 
 from hub.core.access import Access, Scope, at_least
@@ -42,6 +42,11 @@ class RoomState:
     owner: int
     created_at: int
     archived_at: int | None
+    direct: bool = field(init=False)
+    """Whether it is a direct conversation."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direct", is_direct(self.name))
 
 
 @dataclass(frozen=True, slots=True)
