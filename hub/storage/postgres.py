@@ -404,13 +404,16 @@ class PostgresStore(Store):
                 log.warning("the database does not answer yet: %s", error)
 
     async def _look_at_heads(self) -> None:
-        """Publish the growth of streams somebody waits on, if nobody told of it."""
+        """Publish the growth of streams somebody waits on, if nobody told of it.
+
+        Where it was not looked before, all of it: what came between the reader's look and this one may be untold.
+        """
         streams = [topic for topic in self.watched() if topic > 0]
         if not streams:
             return
         found = await self._pool.fetch("select id, head from log where id = any($1::bigint[])", streams)
         heads = {row[0]: row[1] for row in found}
-        grown = [Growth(stream, head) for stream, head in heads.items() if head > self._heads.get(stream, head)]
+        grown = [Growth(stream, head) for stream, head in heads.items() if head > self._heads.get(stream, 0)]
         self._heads = heads
         if grown:
             self.on_growth(grown)

@@ -240,6 +240,23 @@ async def test_every_concurrent_growth_reaches_another_hub(server: str) -> None:
     await two.drain()
 
 
+async def test_growth_of_which_nobody_told_is_found_though_it_came_before_the_first_look(server: str) -> None:
+    url = await fresh_database(server)
+    writing, waiting = PostgresStore(url), PostgresStore(url)
+    seen: list[Growth] = []
+    await writing.open(SCHEMA)
+    await waiting.open(SCHEMA)
+    try:
+        waiting.on_growth = lambda growth: seen.extend(growth)
+        await writing.write(lambda tx: tx.run("insert into log values (1, 'room', 'a', 1, 7, 0, 0)"))
+        waiting.watched = lambda: [1]  # it looks once a second
+        await eventually(lambda: seen)
+        assert (seen[0].log, seen[0].head) == (1, 7)
+    finally:
+        await waiting.drain()
+        await writing.drain()
+
+
 def _run(tx: Tx, body: Callable[[Tx], Any]) -> Any:
     return body(tx)
 
