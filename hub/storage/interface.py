@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, LiteralString, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, Protocol, TypeAlias, TypeVar
 
-from hub.core.event import Event
+if TYPE_CHECKING:  # the commands that only need StoreError must not load the models
+    from hub.core.event import Event
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -23,7 +24,7 @@ class Row(Protocol):
     def __getitem__(self, key: int | str, /) -> Any: ...
 
 
-Frame = bytes | Event
+Frame: TypeAlias = "bytes | Event"
 """Wire bytes, or the event that they are made of when the first reader asks for them."""
 
 
