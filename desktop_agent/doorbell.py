@@ -23,7 +23,8 @@ class Doorbell:
     async def wait(self) -> None:
         """Returns when it rang since the last time."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), _AGAIN_S)
+            async with asyncio.timeout(_AGAIN_S):  # `wait_for` of Python 3.11 swallows a cancellation while it rings
+                await self._rung.wait()
         self._rung.clear()
 
     async def listen(self) -> None:
