@@ -313,11 +313,10 @@ class _WriteTx:
     def flush(self) -> None:
         """Write everything staged and deferred, one statement per table as far as possible."""
         try:
-            self._write(self._staged[: self._kept], self._kept_deferred)
+            self._write(self._kept, self._kept_deferred)
         except Exception as error:
             self.unwritable = error
             raise
-        del self._staged[: self._kept]
         self._kept = 0
 
     def _first(self, sql: LiteralString, params: dict[str, Any]) -> Row | None:
@@ -332,8 +331,7 @@ class _WriteTx:
             self.flush()
         if len(self._staged) > self._kept or self._deferred:
             self._protect()
-            self._write(self._staged, self._deferred)
-            self._staged.clear()
+            self._write(len(self._staged), self._deferred)
 
     def _protect(self) -> None:
         if not self._savepoint:
@@ -341,14 +339,13 @@ class _WriteTx:
             self._connection.execute("savepoint body").close()
             self._savepoint = True
 
-    def _write(
-        self, staged: list[tuple[str, tuple[Any, ...]]], deferred: dict[Hashable, tuple[str, dict[str, Any]]]
-    ) -> None:
-        if not staged and not deferred:
+    def _write(self, count: int, deferred: dict[Hashable, tuple[str, dict[str, Any]]]) -> None:
+        """The first `count` staged rows and these statements: they are no longer staged then."""
+        if not count and not deferred:
             return
         self.written = True
         tables: dict[str, list[tuple[Any, ...]]] = {}
-        for table, row in staged:
+        for table, row in self._staged[:count]:
             tables.setdefault(table, []).append(row)
         for table, rows in tables.items():
             self._insert(table, rows)
@@ -357,6 +354,7 @@ class _WriteTx:
             statements.setdefault(sql, []).append(params)
         for sql, each in statements.items():
             self._connection.executemany(sql, each).close()
+        del self._staged[:count]
         deferred.clear()
 
     def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:

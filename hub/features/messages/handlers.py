@@ -88,7 +88,7 @@ def post_message(tx: Tx, call: Call, request: PostMessage) -> Posted:
     placed = post(tx, call, entered, draft)
     if request.intent == "ack" and draft.reply_seq is not None:
         mark_one_seen(tx, call, entered.log, draft.reply_seq)
-    return _posted(tx, call, placed, names_of(draft.to) if draft.to else ())
+    return _posted(tx, call, placed, names_of(draft.to))
 
 
 def _peer(tx: Tx, call: Call, entered: Entered) -> Named:

@@ -35,14 +35,14 @@ def post(tx: Tx, call: Call, entered: Entered, draft: Draft) -> Placed:
 
 
 def names_of(named: Named) -> tuple[str, ...]:
-    return tuple([name for name, _ in named])
+    return tuple([name for name, _ in named]) if named else ()
 
 
 def _body(call: Call, draft: Draft) -> MessagePosted:
     return MessagePosted.trusted(
         channel=draft.channel,
-        to=names_of(draft.to) if draft.to else (),
-        mentions=names_of(draft.mentions) if draft.mentions else (),
+        to=names_of(draft.to),
+        mentions=names_of(draft.mentions),
         text=draft.text,
         kind=draft.kind,
         intent=draft.intent,
