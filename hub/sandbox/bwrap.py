@@ -353,7 +353,8 @@ class _Run:
 
     async def _drain(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait(), 1)
+            async with asyncio.timeout(1):
+                await self._drained.wait()
         for fd in tuple(self._open):
             self._close(fd)
 
@@ -372,7 +373,8 @@ class _Run:
                 self._kill(reason)
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._ended.wait(), _LOOK_EVERY_S)
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._ended.wait()
 
     def _over(self, now: Usage, ran_s: float, inside: Inside) -> KilledReason | None:
         """Which limit is passed, if one is."""
