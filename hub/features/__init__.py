@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 from hub.core.operation import AnyOperation, Registry
 from hub.log import schema as log_schema
+from hub.log.chore import Chore
 from hub.log.worker import Worker
 from hub.storage.interface import Migration
 
@@ -62,8 +62,8 @@ def load_contracts() -> Registry:
     return Registry(operations)
 
 
-def chores() -> list[tuple[float, Any]]:
-    """What features want done as time passes: (every how many seconds, body)."""
+def chores() -> list[Chore]:
+    """What features want done as time passes."""
     return [chore for module in _modules("chores") for chore in module.CHORES]
 
 

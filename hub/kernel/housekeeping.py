@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, LiteralString
 
 from hub.core.call import Call
 from hub.core.names import make_id
 from hub.kernel.inbox.receipts import next_due
 from hub.kernel.messages.contract import DeliveryFailed
-from hub.kernel.messages.project import EXPIRED, GONE, edits_of, mark
+from hub.kernel.messages.project import EXPIRED, edits_of, mark
 from hub.kernel.rooms.project import load_room
 from hub.log.idempotency import forget_old
 from hub.log.log import agent_name, append, blank, hold, load_stream
@@ -21,23 +21,21 @@ from hub.log.retention import over_limit, trim
 from hub.storage.interface import Tx
 
 BATCH: Final = 200
+_ENDING: LiteralString = "from message where expires_at is not null and flags & 11 = 0"  # as the index: GONE is 11
+FIRST_EXPIRED: Final[LiteralString] = f"select min(expires_at) {_ENDING}"
+FIRST_REDELIVERED: Final[LiteralString] = "select min(due_at) from delivery where due_at is not null"
 
 
 def expire_messages(tx: Tx, call: Call) -> bool:
     """Blank texts whose time is over, in their event and its edits; readers hid them from that moment already."""
-    first = tx.row(
-        "select log from message where expires_at <= :now and flags & :gone = 0 order by expires_at limit 1",
-        now=call.now_ms,
-        gone=GONE,
-    )
+    first = tx.row(f"select log {_ENDING} and expires_at <= :now order by expires_at limit 1", now=call.now_ms)
     if first is None:
         return False
     hold(tx, first[0])
     for row in tx.rows(
-        "select log, seq from message where log = :log and expires_at <= :now and flags & :gone = 0 limit :most",
+        f"select log, seq {_ENDING} and log = :log and expires_at <= :now limit :most",
         log=first[0],
         now=call.now_ms,
-        gone=GONE,
         most=BATCH,
     ):
         blank(tx, row[0], [row[1], *edits_of(tx, row[0], row[1])], "expired")

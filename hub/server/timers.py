@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, LiteralString
 
 from hub import features
 from hub.core.call import Call
@@ -16,6 +16,8 @@ from hub.core.errors import HubError
 from hub.features.search.cleaning import clean
 from hub.kernel import housekeeping
 from hub.kernel.files.collect import forget_unneeded, sweep, sweep_left_over
+from hub.log.chore import Chore
+from hub.server.beats import next_beat
 from hub.storage.blobs import BlobStore
 from hub.storage.interface import Tx
 from hub.storage.search import SearchIndex
@@ -24,37 +26,85 @@ if TYPE_CHECKING:
     from hub.app import HubApp
 
 log = logging.getLogger(__name__)
-Chore = Callable[[Tx, Call], bool]
 TICK_S: Final = 0.5
+FASTEST: Final = 1.1  # the hub's clock against the loop's
+LATE_S: Final = 0.01  # a timer may fire a little early
+NEVER: Final = 1 << 62
 CLEAN_S: Final = 10.0  # between cleanings of the search index
 COLLECT_S: Final = 60.0  # between collections of bytes nobody needs
 SWEEP_EVERY: Final = 60  # collections between two looks through the whole directory
 
 
 class Clockwork:
-    """Chores with how often each is due, in seconds. `run_due` is what tests call."""
+    """Chores, each run as often as it says. `run_due` is what tests call.
+
+    Where nobody else writes to the store, it rests until something was written or a chore has something to do.
+    """
 
     def __init__(self, hub: HubApp) -> None:
         self._hub = hub
         tables, by_event = features.projection_tables(), features.event_tables()
-        self.chores: list[tuple[float, Chore]] = [
-            (0.5, housekeeping.expire_messages),
-            (0.5, housekeeping.redeliver),
-            (60, housekeeping.forget_keys),
-            (30, partial(housekeeping.trim_rooms, tables=tables, by_event=by_event)),
-            (15, self._save_presence),
+        self.chores: Sequence[Chore] = (
+            Chore(0.5, housekeeping.expire_messages, housekeeping.FIRST_EXPIRED),
+            Chore(0.5, housekeeping.redeliver, housekeeping.FIRST_REDELIVERED),
+            Chore(60, housekeeping.forget_keys),
+            Chore(30, partial(housekeeping.trim_rooms, tables=tables, by_event=by_event)),
+            Chore(30, self._save_presence),
             *features.chores(),
-        ]
+        )
         self._last: dict[int, int] = {}
         self._turn = asyncio.Lock()
+        self._changes = 0  # of the store when it last looked
+        self._rows_due_ms = 0  # when the rows it saw then ask for something; 0 while that is not known
+        self._regular_due_ms = 0
 
     async def run_due(self) -> None:
         """Run every chore whose time has come, until none has more to do."""
+        if self._rests():
+            return
         async with self._turn:  # who asks while it runs comes back when that is done too
-            await self._run_all_due()
+            changes = self._hub.store.changes
+            due = self._due(self._hub.dispatch.clock())
+            self._rows_due_ms = 0
+            self._changes = changes.count if changes else 0
+            await self._run_all(due)
+            if changes:
+                self._regular_due_ms = self._regular_due()
+                self._rows_due_ms = await self._hub.store.read(self._first_due)
 
-    async def _run_all_due(self) -> None:
-        due = self._due(self._hub.system_call().now_ms)
+    async def pause(self) -> None:
+        """Until `run_due` may have something to do; long only while it rests."""
+        changes, now_ms, now_s = self._hub.store.changes, self._hub.dispatch.clock(), asyncio.get_running_loop().time()
+        regular_s = next_beat(now_s, (self._regular_due_ms - now_ms) / 1000) - now_s
+        left_s = min((self._rows_due_ms - now_ms) / 1000 / FASTEST, regular_s + LATE_S)
+        if changes is None or left_s <= TICK_S or await changes.beyond(self._changes, left_s):
+            await asyncio.sleep(TICK_S)
+
+    def _rests(self) -> bool:
+        """Whether nothing was written since it ran and its time has not come."""
+        now_ms = self._hub.dispatch.clock()
+        return not self._written() and now_ms < self._rows_due_ms and now_ms < self._regular_due_ms
+
+    def _written(self) -> bool:
+        """Whether rows may have changed since it looked."""
+        changes = self._hub.store.changes
+        return changes is None or changes.count > self._changes
+
+    def _first_due(self, tx: Tx) -> int:
+        """When rows ask for something, as they are."""
+        row = tx.row(_earliest(tuple(chore.first_due for chore in self.chores if chore.first_due is not None)))
+        assert row is not None, "one value"
+        return NEVER if row[0] is None else int(row[0])
+
+    def _regular_due(self) -> int:
+        """When the first of the chores is due that run in any case."""
+        return min(
+            last_ms + int(self.chores[number].every_s * 1000)
+            for number, last_ms in self._last.items()
+            if self.chores[number].first_due is None
+        )
+
+    async def _run_all(self, due: Sequence[Chore]) -> None:
         # side by side: on SQLite they share one transaction, a tenth of what an idle hub costs otherwise
         ended = await asyncio.gather(*map(self._run, due), return_exceptions=True)
         if failures := [one for one in ended if one is not None]:
@@ -64,8 +114,9 @@ class Clockwork:
 
     def _due(self, now_ms: int) -> list[Chore]:
         due = []
-        for number, (every_s, chore) in enumerate(self.chores):
-            if now_ms - self._last.get(number, 0) >= every_s * 1000:
+        rows = self._written() or self._rows_due_ms <= now_ms
+        for number, chore in enumerate(self.chores):
+            if (rows or chore.first_due is None) and now_ms - self._last.get(number, 0) >= chore.every_s * 1000:
                 self._last[number] = now_ms
                 due.append(chore)
         return due
@@ -74,11 +125,17 @@ class Clockwork:
         more = True
         while more:
             call = self._hub.system_call()
-            more = await self._hub.store.write(lambda tx, call=call: chore(tx, call))  # type: ignore[misc]
+            more = await self._hub.store.write(lambda tx, call=call: chore.body(tx, call))  # type: ignore[misc]
 
     def _save_presence(self, tx: Tx, call: Call) -> bool:
         housekeeping.save_presence(tx, self._hub.dispatch.presence.take_dirty())
         return False
+
+
+@lru_cache
+def _earliest(queries: tuple[LiteralString, ...]) -> LiteralString:
+    """One query for the earliest of what these say; null for never."""
+    return "select min(due) from (" + " union all ".join(f"select ({query}) as due" for query in queries) + ") as times"
 
 
 @asynccontextmanager
@@ -95,7 +152,7 @@ async def ticking(hub: HubApp) -> AsyncIterator[None]:
                 log.warning("housekeeping will be tried again: %s", error.detail)
             except Exception:  # one chore's bug must not end all the others
                 log.exception("housekeeping failed and will be tried again")
-            await asyncio.sleep(TICK_S)
+            await clockwork.pause()
 
     tasks = [asyncio.create_task(work) for work in (tick(), _clean_index(hub), _collect_files(hub))]
     try:
@@ -109,7 +166,7 @@ async def ticking(hub: HubApp) -> AsyncIterator[None]:
 
 async def _clean_index(hub: HubApp) -> None:
     """Take blanked texts out of the search index and the store's files: at the start whatever a crash left."""
-    index, tails, scrubbed = hub.dispatch.service(SearchIndex), hub.dispatch.tails, True
+    index, tails, changes, scrubbed = hub.dispatch.service(SearchIndex), hub.dispatch.tails, hub.store.changes, True
     tails.rewritten.update(await asyncio.to_thread(index.streams))
     while True:
         streams = tuple(tails.rewritten)
@@ -122,6 +179,8 @@ async def _clean_index(hub: HubApp) -> None:
                 log.exception("cleaning the search index failed and will be tried again")
         if streams or not scrubbed:
             scrubbed = await hub.store.scrub()
+        if changes is not None and scrubbed and not tails.rewritten:
+            await changes.beyond(changes.count)
         await asyncio.sleep(CLEAN_S)
 
 

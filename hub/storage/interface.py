@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, Protocol, TypeAlias, TypeV
 
 if TYPE_CHECKING:  # the commands that only need StoreError must not load the models
     from hub.core.event import Event
+    from hub.storage.changes import Changes
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -167,6 +168,7 @@ class Store(Protocol):
     on_growth: Callable[[Sequence[Growth]], None]
     watched: Callable[[], Iterable[int]]  # what somebody waits on: its growth by others must not be missed for long
     locking: bool  # whether `locks` matter: several writers can meet
+    changes: Changes | None  # None where others write too
 
     async def write(self, body: Callable[[Tx], T], *, locks: Sequence[int] = ()) -> T:
         """Run `body` under the locks of these streams.

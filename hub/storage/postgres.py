@@ -216,6 +216,7 @@ class PostgresStore(Store):
     """A store in a PostgreSQL database, shared by any number of hubs."""
 
     locking = True
+    changes = None
 
     def __init__(self, url: str, *, connections: int = 8) -> None:
         self._url = url

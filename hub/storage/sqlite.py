@@ -27,6 +27,7 @@ from queue import SimpleQueue
 from typing import Any, Final, LiteralString, TypeVar, cast
 
 from hub.core.errors import HubError, ReadOnly, StorageFull, Unavailable
+from hub.storage.changes import Changes
 from hub.storage.directory import DirectoryLock, refuse_network_file_system
 from hub.storage.interface import Ended, Frame, Growth, Migration, Ready, Row, Store, StoreError, Tx, merge_growth
 from hub.storage.migrate import apply_migrations
@@ -420,6 +421,7 @@ class SqliteStore(Store):
         self._expected = 0  # writers of the next batch if all who were just answered come back, until then
         self._expected_until = 0.0
         self._light = True
+        self.changes = Changes()
         self._commits: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     # --- life -------------------------------------------------------------------------------------------------
@@ -684,6 +686,7 @@ class SqliteStore(Store):
             self._memo.commit()
             if batch.changed:
                 self._down = None
+                self.changes.add()
             if batch.growth:
                 self._publish(batch.growth)
         self._go_on(batch.jobs)

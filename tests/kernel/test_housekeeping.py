@@ -12,6 +12,7 @@ from hub.features.messages.contract import EditMessage, GetReceipts, PostMessage
 from hub.features.search.contract import Search
 from hub.kernel.inbox.contract import AckInbox, ReadEvents, ReadInbox
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom, UpdateRoom
+from hub.log.chore import Chore
 from hub.server.timers import Clockwork
 from hub.storage.interface import Tx
 from tests.support.hubs import TestHub, running_hub
@@ -116,7 +117,7 @@ async def test_a_chore_that_fails_keeps_no_other_from_its_turn(hub: TestHub) -> 
         done.append("work")
         return len(done) < 3
 
-    clockwork.chores = [(1, fail), (1, work)]
+    clockwork.chores = [Chore(1, fail), Chore(1, work)]
     with pytest.raises(RoomNotFound):
         await clockwork.run_due()
     assert done == ["work"] * 3

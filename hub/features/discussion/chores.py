@@ -7,6 +7,7 @@ from typing import Final
 from hub.core.call import Call
 from hub.core.event import Placed
 from hub.features.discussion.project import decided
+from hub.log.chore import Chore
 from hub.log.log import agent_name, hold, load_body, load_stream
 from hub.storage.interface import Tx
 
@@ -38,4 +39,4 @@ def fill_register(tx: Tx, call: Call) -> bool:
     return True
 
 
-CHORES = [(1, fill_register)]
+CHORES = [Chore(1, fill_register, "select min(0) from register_due")]

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from hub.features.hooks.worker import forget_seen
+from hub.log.chore import Chore
 
-CHORES = [(3600, forget_seen)]
+CHORES = [Chore(3600, forget_seen)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hub.core.call import Call
+from hub.log.chore import Chore
 from hub.storage.interface import Tx
 
 KEEP_MS: Final = 7 * 86400 * 1000
@@ -26,4 +27,4 @@ def forget_closed(tx: Tx, call: Call) -> bool:
     return len(rows) == BATCH
 
 
-CHORES = [(300, forget_closed)]
+CHORES = [Chore(300, forget_closed)]

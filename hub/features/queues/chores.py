@@ -9,6 +9,7 @@ from hub.features.queues.contract import TasksForgotten
 from hub.features.queues.ready import ready_tasks
 from hub.features.queues.tasks import load_queue
 from hub.features.queues.workers import assign_ready, settle_due
+from hub.log.chore import Chore
 from hub.log.log import append, blank, hold
 from hub.storage.interface import Tx
 
@@ -16,6 +17,14 @@ BATCH = 100
 DAY_MS = 86_400_000
 _FINISHED: LiteralString = (
     "select seq, ended_seq from task where log = :log and ended_at <= :before order by ended_at, seq limit :most"
+)
+
+_FIRST_DUE: LiteralString = (
+    "select min(due) from ("
+    "select (select min(until) from lease where lease.log = queue.log and until > 0) as due from queue"
+    " where open_tasks > 0"
+    " union all select min(ready_at) from lease where ready_at > 0"
+    " union all select min(expires_at) from task where state = 'open' and expires_at <> 4611686018427387904) as times"
 )
 
 
@@ -67,4 +76,8 @@ def forget_finished(tx: Tx, call: Call) -> bool:
     return more
 
 
-CHORES = [(0.5, return_due), (1, assign_waiting), (60, forget_finished)]
+CHORES = [
+    Chore(0.5, return_due, _FIRST_DUE),
+    Chore(1, assign_waiting, "select min(0) from queue where mode = 'push' and open_tasks > 0 and paused = 0"),
+    Chore(60, forget_finished),
+]

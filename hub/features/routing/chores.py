@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.core.call import Call
 from hub.features.routing.worker import send_due
+from hub.log.chore import Chore
 from hub.storage.interface import Tx
 
 
@@ -17,4 +18,4 @@ def forget_seen(tx: Tx, call: Call) -> bool:
     return gone > 1000
 
 
-CHORES = [(0.5, send_due), (60, forget_seen)]
+CHORES = [Chore(0.5, send_due, "select min(due_at) from routing_outbox"), Chore(60, forget_seen)]

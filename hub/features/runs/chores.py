@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.core.call import Call
 from hub.features.runs.handlers import report_lost
+from hub.log.chore import Chore
 from hub.storage.interface import Tx
 
 
@@ -13,4 +14,8 @@ def report_dead(tx: Tx, call: Call) -> bool:
     return False
 
 
-CHORES = [(5, report_dead)]
+CHORES = [
+    Chore(
+        5, report_dead, "select min(coalesce(runner.until, 0)) from slot left join runner on runner.id = slot.runner"
+    ),
+]

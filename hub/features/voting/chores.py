@@ -7,6 +7,7 @@ from typing import Final
 from hub.core.call import Call
 from hub.features.voting.handlers import verdict
 from hub.features.voting.project import load_proposal
+from hub.log.chore import Chore
 from hub.log.log import append, hold
 from hub.storage.interface import Tx
 
@@ -34,4 +35,6 @@ def close_due(tx: Tx, call: Call) -> bool:
     return True
 
 
-CHORES = [(0.5, close_due)]
+CHORES = [
+    Chore(0.5, close_due, "select min(deadline) from proposal where state = 'open' and deadline is not null"),
+]

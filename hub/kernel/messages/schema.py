@@ -30,5 +30,12 @@ create table delivery (
 create index delivery_open on delivery (agent, log, seq) where seen_at is null;
 create index delivery_due on delivery (due_at) where due_at is not null;
 """,
-    )
+    ),
+    Migration(
+        "messages-0002",
+        """
+drop index message_expires;
+create index message_expires on message (expires_at) where expires_at is not null and flags & 11 = 0;
+""",
+    ),
 ]
