@@ -73,6 +73,8 @@ class OpenRequests:
         if task is None or token is None:
             await self._app(scope, receive, send)
             return
+        if not self._open:
+            self._changed.set()  # from now on there may be one that expires
         self._open[task] = token
         try:
             await self._app(scope, receive, send)
@@ -89,7 +91,7 @@ class OpenRequests:
         """Until cancelled: look after every change of agents or tokens, and now and then for those that expire."""
         while True:
             try:
-                async with asyncio.timeout(HEARTBEAT_S):
+                async with asyncio.timeout(HEARTBEAT_S if self._open else None):
                     await self._changed.wait()
             except TimeoutError:
                 pass

@@ -25,6 +25,7 @@ from hub.running import FILE
 from hub.server.coalesce import CoalescingWebSocket
 from hub.server.logs import configure_logs
 from hub.server.straight import StraightHttp
+from hub.server.websocket import PING_S
 from hub.settings import Settings
 from hub.storage.directory import make_private
 from hub.storage.interface import StoreError
@@ -157,6 +158,7 @@ def _config(hub: HubApp, settings: Settings) -> uvicorn.Config:
         ws=CoalescingWebSocket,
         ws_max_size=1024 * 1024,
         ws_per_message_deflate=False,
+        ws_ping_interval=PING_S,
         proxy_headers=settings.behind_proxy,
         server_header=False,
         date_header=False,

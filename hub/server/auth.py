@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import time
@@ -25,6 +26,7 @@ _TOKEN: Final = re.compile(r"^mab_([0-9a-hjkmnp-tv-z]{1,13})_([A-Za-z0-9_-]{43})
 _MOST_CACHED: Final = 10_000
 TICKET_S: Final = 30
 CODE_S: Final = 300
+_UNKNOWN_S: Final = 20
 PAGE_TOKEN_S: Final = 12 * 3600
 
 
@@ -57,6 +59,13 @@ class Authenticator:
         if row is None or not self._alive(row):
             raise Unauthorized("the token of this connection was revoked or has expired; get a new one")
         return row.principal
+
+    def lasts_s(self, principal: Principal) -> float:
+        """How long its token lasts if nobody changes it; less where that is not known."""
+        if not principal.token:
+            return math.inf
+        row = self._living.get(principal.token)
+        return _UNKNOWN_S if row is None else max(0.0, (row.expires_at - self._dispatch.clock()) / 1000)
 
     def known(self, header: bytes | None) -> Principal | None:
         """Whose Authorization header this is, if it was authenticated before and still is."""

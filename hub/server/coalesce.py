@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -21,7 +22,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from hub.server.beats import next_beat
+from hub.server.beats import beats_of
 from hub.server.security import Scope, Send
 
 try:
@@ -296,10 +297,14 @@ class CoalescingWebSocket(WebSocketsSansIOProtocol):
         """Whole short texts at the start are read here; the library's parser, for everything else, costs five times more."""
         between = self._between
         if between is not None:
-            if between.frames and self._take is not None and (taken := self._take_whole(data, self._take)):
-                data = data[taken:]
-                if not data:
+            if between.frames:
+                if self._is_pong(data):
+                    self.pending_ping_payload = None
                     return
+                if self._take is not None and (taken := self._take_whole(data, self._take)):
+                    data = data[taken:]
+                    if not data:
+                        return
             between.follow(data)
         super().data_received(data)
 
@@ -327,11 +332,28 @@ class CoalescingWebSocket(WebSocketsSansIOProtocol):
         super().handle_text(event)
 
     def schedule_ping(self) -> None:
-        """As uvicorn's, but on the beat of all connections."""
+        """On the beat of all connections."""
         assert self.ping_interval is not None
-        now_s = self.loop.time()
-        delay_s = next_beat(now_s, self.ping_interval - self.last_ping_rtt) - now_s
-        self.ping_timer = self.loop.call_later(delay_s, self.send_keepalive_ping)
+        beat = beats_of(self.loop).call_later(self.ping_interval, self.send_keepalive_ping)
+        self.ping_timer = beat  # type: ignore[assignment]
+
+    def send_keepalive_ping(self) -> None:
+        """As uvicorn's, but the time for the answer ends with the next ping: one timer for both."""
+        self.ping_timer = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        if self.pending_ping_payload is not None:
+            self.keepalive_timeout()
+            return
+        self.pending_ping_payload = payload = secrets.token_bytes(4)
+        self.transport.write(b"\x89\x04" + payload)
+        self.schedule_ping()
+
+    def _is_pong(self, data: bytes) -> bool:
+        """Whether this is the answer to the ping and nothing else; others are the library's."""
+        if len(data) != 10 or data[0] != 0x8A or data[1] != 0x84:
+            return False
+        return apply_mask(data[6:], data[2:6]) == self.pending_ping_payload
 
     async def send(self, message: ASGISendEvent) -> None:
         """Closing does not wait for a reader that takes nothing; it was given up because of that."""

@@ -8,15 +8,17 @@ store, access that may have changed, gaps, a socket that is full.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hub.core.access import Principal
 from hub.log.log import HUB
-from hub.server.beats import next_beat
+from hub.server.beats import Beat, beats_of
 from hub.server.subscription import Batch, Subscription
 
 if TYPE_CHECKING:
     from hub.app import HubApp
+
+_LOOK_S: Final = 200  # the hub's clock may go a tenth faster than the loop's
 
 
 class Outlet(Protocol):
@@ -28,6 +30,10 @@ class Outlet(Protocol):
 
     async def write(self, batch: Batch) -> None:
         """Write the whole batch, waiting for the reader to take it."""
+        ...
+
+    def still_here_now(self) -> bool:
+        """Let the reader know at once that the connection lives; false when the reader would have to be waited for."""
         ...
 
     async def still_here(self) -> None:
@@ -53,6 +59,10 @@ class Allowance:
         self._looked = self._hub.dispatch.tails.stamp
         self.principal = await self._hub.authenticator.still(self.principal)
 
+    def lasts_s(self) -> float:
+        """In how long to `renew` even if nothing changes: its token may have expired then."""
+        return self._hub.authenticator.lasts_s(self.principal)
+
 
 class Bell:
     """Wakes the one who waits for it; a ring that nobody waited for is not lost."""
@@ -77,16 +87,14 @@ class Bell:
         """Forget rings until now."""
         self._rung = False
 
-    async def wait(self, timeout_s: float) -> None:
-        """Until it rings or has rung, at most `timeout_s`."""
+    async def wait(self) -> None:
+        """Until it rings or has rung."""
         if self._rung:
             return
         self._waiter = self._loop.create_future()
-        expiry = self._loop.call_later(timeout_s, self._wake)
         try:
             await self._waiter
         finally:
-            expiry.cancel()
             self._waiter = None
 
     def _wake(self) -> None:
@@ -104,8 +112,14 @@ class Pump:
         self._tails = hub.dispatch.tails
         self._draining = hub.dispatch.draining
         self._bell = Bell()
+        self._beats = beats_of(asyncio.get_running_loop())
         self._followed: frozenset[int] = frozenset()
         self._open = False
+        self._heartbeat_s: float | None = None
+        self._heartbeat: Beat | None = None
+        self._heartbeat_missed = False
+        self._expiry: Beat | None = None
+        self._expired = False
 
     def open(self) -> None:
         """Begin to send, or look at once at what the subscription follows now."""
@@ -130,33 +144,63 @@ class Pump:
             return False
         return self._subscription.hand_over(self._outlet.write_now)
 
+    def _await_heartbeat(self) -> None:
+        if self._heartbeat_s is not None:
+            self._heartbeat = self._beats.call_later(self._heartbeat_s, self._on_heartbeat)
+
+    def _on_heartbeat(self) -> None:
+        self._await_heartbeat()
+        if not (self.waits and self._outlet.still_here_now()):
+            self._heartbeat_missed = True
+            self._bell.ring()
+
+    def _await_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        lasts_s = min(self._allowance.lasts_s(), _LOOK_S)
+        self._expiry = self._beats.call_later(lasts_s, self._on_expiry)
+
+    def _on_expiry(self) -> None:
+        self._expired = True
+        self._bell.ring()
+
     # --- by the task ------------------------------------------------------------------------------------------
 
-    async def run(self, heartbeat_s: float) -> None:
+    async def run(self, heartbeat_s: float | None) -> None:
         """Until the hub stops. Raises Unauthorized when the principal may no longer read.
 
-        Whether it still may is asked at every change of agents, tokens and memberships, and every `heartbeat_s`, on a
-        common beat, because a token may have expired; also while events come without a pause.
+        Whether it still may is asked at every change of agents, tokens and memberships, and when its token expires;
+        also while events come without a pause. The outlet says every `heartbeat_s` that it is there; None: never.
         """
-        loop = asyncio.get_running_loop()
-        renew_at = next_beat(loop.time(), heartbeat_s)
+        self._heartbeat_s = heartbeat_s
+        self._await_heartbeat()
+        self._await_expiry()
         try:
             while not self._draining.is_set():
-                if loop.time() >= renew_at:
-                    await self._allowance.renew()
+                if self._expired:
+                    self._expired = False
+                    await self._renew()
+                if self._heartbeat_missed:
+                    self._heartbeat_missed = False
                     await self._outlet.still_here()
-                    renew_at = next_beat(loop.time(), heartbeat_s)
                 if not await self._send_what_is_there():
-                    await self._bell.wait(renew_at - loop.time())
+                    await self._bell.wait()
         finally:
+            for beat in (self._heartbeat, self._expiry):
+                if beat is not None:
+                    beat.cancel()
             self._tails.unfollow(self._followed, self)
+
+    async def _renew(self) -> None:
+        await self._allowance.renew()
+        self._await_expiry()
 
     async def _send_what_is_there(self) -> bool:
         """Send one batch; whether more may be there already. What grows from now on rings the bell."""
         self._bell.mute()
         self._follow()
         if self._allowance.due():
-            await self._allowance.renew()
+            await self._renew()
             if self._open:
                 await self._subscription.refresh()
         if not self._open:

@@ -31,6 +31,8 @@ HEADERS: Final = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]
+_STILL_HERE: Final = b": still here\n\n"
+_STILL_HERE_CHUNK: Final = chunk(_STILL_HERE)
 
 
 def routes(hub: HubApp) -> list[Route]:
@@ -108,8 +110,11 @@ class _Outlet:
     async def write(self, batch: Batch) -> None:
         await write(self._send, batch.shape(sse))
 
+    def still_here_now(self) -> bool:
+        return self._write_chunk is not None and self._write_chunk(self._scope, _STILL_HERE_CHUNK)
+
     async def still_here(self) -> None:
-        await write(self._send, b": still here\n\n")
+        await write(self._send, _STILL_HERE)
 
 
 async def write(send: Send, body: bytes) -> None:

@@ -9,6 +9,7 @@ from tests.claims.claim import Claim, Mutant
 MESSAGES: Final = "tests/features/messages/test_messages.py"
 HTTP: Final = "tests/server/test_http.py"
 PUMP: Final = "tests/server/test_pump.py"
+TIMERS: Final = "tests/server/test_timers.py"
 RESUMING: Final = "tests/server/test_resuming.py"
 ONCE: Final = f"{RESUMING}::test_however_often_a_reader_breaks_off_it_gets_each_event_exactly_once"
 STREAMS: Final = "tests/server/test_streams.py"
@@ -379,13 +380,27 @@ CLAIMS: Final = [
         ),
     ),
     Claim(
+        "rests",
+        "What time brings is done when it is due, also by a hub that slept because nothing happened.",
+        (
+            f"{TIMERS}::test_what_time_brings_is_done_when_it_is_due_though_the_clockwork_rested",
+            f"{TIMERS}::test_a_resting_clockwork_is_woken_by_what_is_written",
+        ),
+        Mutant(
+            "hub/server/timers.py",
+            "        return changes is None or changes.count > self._changes\n",
+            "        return changes is None\n",
+            f"{TIMERS}::test_a_resting_clockwork_is_woken_by_what_is_written",
+        ),
+    ),
+    Claim(
         "expired-busy",
         "An expired token's stream ends though events never pause.",
         (f"{PUMP}::test_an_expired_token_ends_its_stream_though_events_never_pause",),
         Mutant(
             "hub/server/pump.py",
-            "                if loop.time() >= renew_at:\n",
-            "                if loop.time() >= renew_at + 60:\n",
+            "                if self._expired:\n",
+            "                if False and self._expired:\n",
             f"{PUMP}::test_an_expired_token_ends_its_stream_though_events_never_pause",
         ),
     ),

@@ -124,6 +124,7 @@ class Intake:
         self.protocol.conn.send_response(self.protocol.response)
         assert self.protocol.queue.get_nowait()["type"] == "websocket.connect"
         self.protocol.handshake_complete = True
+        self.protocol.pending_ping_payload = PING
         self.protocol._give_texts(self._take)
 
     async def _nothing(self) -> None: ...
@@ -148,11 +149,12 @@ HANDSHAKE = (
     b"GET /v1/ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
     b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+PING = b"ping"
 sizes = st.one_of(st.integers(0, 300), st.sampled_from([125, 126, 127, 65535, 65536, 70000]))
 
 
 def client_frames(size: int, number: int, pieces: int) -> bytes:
-    """A text as a client sends it: masked, in so many fragments, with a ping among them."""
+    """A text as a client sends it: masked, in so many fragments, with a ping or the answer to one among them."""
     text = (f"{number}:" + "ä" * size).encode()
     cut = len(text) // pieces
     made = b""
@@ -162,6 +164,7 @@ def client_frames(size: int, number: int, pieces: int) -> bytes:
         frame = Frame(Opcode.CONT if piece else Opcode.TEXT, data, fin=last)
         made += frame.serialize(mask=True, extensions=[])
         made += Frame(Opcode.PING, b"?").serialize(mask=True, extensions=[]) if number % 3 == 0 else b""
+        made += Frame(Opcode.PONG, PING).serialize(mask=True, extensions=[]) if number % 3 == 1 else b""
     return made
 
 

@@ -25,6 +25,7 @@ from hub.kernel.agents.contract import IssueToken, RevokeToken
 from hub.kernel.inbox.contract import ReadEvents
 from hub.kernel.rooms.contract import CreateRoom, GetRoom, JoinRoom, LeaveRoom, UpdateMember
 from hub.log import tail
+from hub.server import beats
 from hub.server.pump import Allowance, Pump
 from hub.server.subscription import Batch, Subscription
 from tests.support.hubs import TestHub, running_hub
@@ -40,6 +41,7 @@ class Recorder:
         self.events: list[dict[str, Any]] = []
         self.cursors: list[str] = []
         self.signals: list[bytes] = []
+        self.heartbeats: list[str] = []
         self.at_once = 0
         self.waited_for = 0
         self.full = False
@@ -57,8 +59,13 @@ class Recorder:
         self.waited_for += 1
         self._keep(batch)
 
+    def still_here_now(self) -> bool:
+        if not self.full:
+            self.heartbeats.append("at once")
+        return not self.full
+
     async def still_here(self) -> None:
-        pass
+        self.heartbeats.append("waited for")
 
     def _keep(self, batch: Batch) -> None:
         self.events += [json.loads(frame) for frame in batch.frames]
@@ -76,7 +83,7 @@ class Recorder:
 
 @asynccontextmanager
 async def reading(
-    hub: TestHub, token: str, *rooms: str, heartbeat_s: float = 20
+    hub: TestHub, token: str, *rooms: str, heartbeat_s: float | None = None
 ) -> AsyncIterator[tuple[Recorder, asyncio.Task[None]]]:
     """A reader at the head of these rooms, and the task that feeds it."""
     principal = await hub.app.authenticator.authenticate(token)
@@ -246,17 +253,21 @@ async def test_nothing_posted_after_a_token_ended_is_written(hub: TestHub) -> No
         assert outlet.texts == ["before"]
 
 
-async def test_an_expired_token_ends_its_stream_though_events_never_pause(hub: TestHub) -> None:
+async def test_an_expired_token_ends_its_stream_though_events_never_pause(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Found by reading: only a quiet room was asked whether the token had expired."""
+    monkeypatch.setattr(beats, "BEAT_S", 0.05)
     local = await hub.local()
     await local.call(CreateRoom(room="build", open_to="all"))
     await member(hub, "ada", "build")
     token = await local.call(IssueToken(agent="ada", expires_in_s=60))
     assert token.token is not None
-    async with reading(hub, token.token, "build", heartbeat_s=0.1) as (outlet, task):
+    hub.clock.advance(59.5)
+    async with reading(hub, token.token, "build") as (outlet, task):
         await local.call(PostMessage(room="build", text="before"))
         await eventually(lambda: outlet.at_once == 1)
-        hub.clock.advance(61)
+        hub.clock.advance(1)
 
         async def post_until_it_ends() -> bool:
             await local.call(PostMessage(room="build", text="busy"))
@@ -265,6 +276,36 @@ async def test_an_expired_token_ends_its_stream_though_events_never_pause(hub: T
         await eventually(post_until_it_ends, within_s=5)
         with pytest.raises(Unauthorized):
             await task
+
+
+async def test_a_quiet_stream_ends_with_its_token_though_it_has_no_heartbeat(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beats, "BEAT_S", 0.05)
+    local = await hub.local()
+    await local.call(CreateRoom(room="build", open_to="all"))
+    await member(hub, "ada", "build")
+    token = await local.call(IssueToken(agent="ada", expires_in_s=60))
+    assert token.token is not None
+    hub.clock.advance(59.5)
+    async with reading(hub, token.token, "build") as (_outlet, task):
+        assert not task.done()
+        hub.clock.advance(1)
+        with pytest.raises(Unauthorized):
+            await asyncio.wait_for(task, 5)
+
+
+async def test_a_heartbeat_asks_nothing_and_wakes_nobody_while_nothing_changes(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beats, "BEAT_S", 0.02)
+    local = await hub.local()
+    await local.call(CreateRoom(room="build"))
+    async with reading(hub, hub.local_token, "build", heartbeat_s=0.02) as (outlet, _task):
+        await eventually(lambda: outlet.heartbeats.count("at once") == 3)
+        assert set(outlet.heartbeats) == {"at once"}
+        outlet.full = True
+        await eventually(lambda: outlet.heartbeats.count("waited for") == 3)
 
 
 async def test_many_readers_are_served_in_turns_so_that_others_get_theirs(

@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from hub.server import beats, sse
 from hub.server.coalesce import CoalescingHttp
 from mcp_bridge.serve import Served
 from tests.support.waiting import eventually
@@ -93,6 +94,21 @@ async def test_every_way_of_reading_gives_each_event_once_from_any_cursor(
             if "event" in frame:
                 got.append(frame["event"])
         assert got == wanted
+
+
+async def test_a_quiet_stream_says_again_and_again_that_it_is_there(
+    http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beats, "BEAT_S", 0.05)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.05)
+    await http.post("/v1/rooms", json={"room": "build"})
+    lines: list[str] = []
+    async with asyncio.timeout(5), http.stream("GET", "/v1/stream") as answer:
+        async for line in answer.aiter_lines():
+            lines += [line] if line.startswith(":") else []
+            if len(lines) == 4:
+                break
+    assert lines == [": connected", *[": still here"] * 3]
 
 
 async def test_a_stream_resumes_where_it_stopped_over_several_rooms(http: httpx2.AsyncClient) -> None:
