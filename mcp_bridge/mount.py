@@ -66,6 +66,7 @@ class OpenRequests:
         self._open: dict[asyncio.Task[Any], str] = {}
         self._ended: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
+        self._asleep = False  # until there is something to look after
         hub.dispatch.on_hub_growth.append(self._changed.set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,9 +74,9 @@ class OpenRequests:
         if task is None or token is None:
             await self._app(scope, receive, send)
             return
-        if not self._open:
-            self._changed.set()  # from now on there may be one that expires
         self._open[task] = token
+        if self._asleep:
+            self._changed.set()
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
@@ -90,11 +91,13 @@ class OpenRequests:
     async def watch(self) -> None:
         """Until cancelled: look after every change of agents or tokens, and now and then for those that expire."""
         while True:
+            self._asleep = not self._open
             try:
-                async with asyncio.timeout(HEARTBEAT_S if self._open else None):
+                async with asyncio.timeout(None if self._asleep else HEARTBEAT_S):
                     await self._changed.wait()
             except TimeoutError:
                 pass
+            self._asleep = False
             self._changed.clear()
             for token in set(self._open.values()):
                 try:

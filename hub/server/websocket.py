@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PROTOCOL: Final = "bridge.v1"
 STUCK_S: Final = 10
-PING_S: Final = 18  # on the next beat, so within 20 s
+PING_S: Final = 16  # and on the next beat, so every 18 s
 IN_FLIGHT: Final = 256
 _IDS: Final = (int, str)
 _TRY_AGAIN, _RESTART, _POLICY = 1013, 1012, 1008

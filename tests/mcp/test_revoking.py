@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from hub.server.clock import HubClock
 from hub.settings import Settings
 from mcp_bridge.serve import Served, serving
 from tests.server.test_streams import protocol
@@ -159,6 +160,27 @@ async def test_revoking_a_token_ends_what_is_open_with_it(served: Served, way: W
                 await talking
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_an_mcp_stream_ends_with_its_token_though_nothing_was_open_before(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks after open requests sleeps while there are none."""
+    monkeypatch.setattr("mcp_bridge.mount.HEARTBEAT_S", 0.1)
+    async with client_of(served, served.token) as local:
+        await local.post("/v1/rooms", json={"room": "busy", "open_to": "all"})
+        made = (await local.post("/v1/agents", json={"name": "ada", "expires_in_s": 60})).json()
+    async with client_of(served, made["token"]) as http:
+        await http.post("/v1/rooms/busy/join")
+        opened = asyncio.Event()
+        reading = asyncio.ensure_future(mcp_listen(served, http, opened))
+        async with asyncio.timeout(10):
+            await opened.wait()
+        clock = served.hub.dispatch.clock
+        assert isinstance(clock, HubClock)
+        clock.not_before(clock() + 61_000)
+        async with asyncio.timeout(LIMIT_S):
+            await reading
 
 
 async def test_a_ticket_of_a_revoked_token_opens_nothing(served: Served) -> None:
