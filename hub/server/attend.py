@@ -21,6 +21,7 @@ from hub.kernel.presence.presence import Reach
 from hub.kernel.rooms.handlers import loud_rooms
 from hub.log.log import HUB
 from hub.server.answers import send_problem
+from hub.server.beats import seconds_to_beat
 from hub.server.security import Receive, Scope, Send
 from hub.server.sse import HEADERS, HEARTBEAT_S, principal_of, until_gone, write
 
@@ -72,7 +73,8 @@ class _Attend:
                 loud = await self._hub.store.read(lambda tx: loud_rooms(tx, principal.agent))
                 count = await dispatch.run(principal, CountUnread(), limited=False)
                 await write(send, b"event: wake\ndata: " + orjson.dumps(count.model_dump()) + b"\n\n")
-                while not await dispatch.tails.wait([-principal.agent, HUB, *loud], stamp, HEARTBEAT_S):
+                topics = [-principal.agent, HUB, *loud]
+                while not await dispatch.tails.wait(topics, stamp, seconds_to_beat(HEARTBEAT_S)):
                     await self._hub.authenticator.still(principal)
                     await write(send, b": still here\n\n")
                 await self._hub.authenticator.still(principal)

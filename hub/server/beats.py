@@ -24,6 +24,12 @@ def next_beat(now_s: float, delay_s: float) -> float:
     return math.ceil((now_s + delay_s) / BEAT_S) * BEAT_S
 
 
+def seconds_to_beat(delay_s: float) -> float:
+    """How long it is to the first beat that is at least `delay_s` from now, on the running loop's clock."""
+    now_s = asyncio.get_running_loop().time()
+    return next_beat(now_s, delay_s) - now_s
+
+
 class Beat:
     """A call that is to come."""
 

@@ -17,7 +17,7 @@ from hub.features.search.cleaning import clean
 from hub.kernel import housekeeping
 from hub.kernel.files.collect import forget_unneeded, sweep, sweep_left_over
 from hub.log.chore import Chore
-from hub.server.beats import next_beat
+from hub.server.beats import seconds_to_beat
 from hub.storage.blobs import BlobStore
 from hub.storage.interface import Tx
 from hub.storage.search import SearchIndex
@@ -74,8 +74,8 @@ class Clockwork:
 
     async def pause(self) -> None:
         """Until `run_due` may have something to do; long only while it rests."""
-        changes, now_ms, now_s = self._hub.store.changes, self._hub.dispatch.clock(), asyncio.get_running_loop().time()
-        regular_s = next_beat(now_s, (self._regular_due_ms - now_ms) / 1000) - now_s
+        changes, now_ms = self._hub.store.changes, self._hub.dispatch.clock()
+        regular_s = seconds_to_beat((self._regular_due_ms - now_ms) / 1000)
         left_s = min((self._rows_due_ms - now_ms) / 1000 / FASTEST, regular_s + LATE_S)
         if changes is None or left_s <= TICK_S or await changes.beyond(self._changes, left_s):
             await asyncio.sleep(TICK_S)
