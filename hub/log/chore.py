@@ -14,9 +14,9 @@ from hub.storage.interface import Tx
 class Chore:
     """A bounded amount of work, done again and again.
 
-    `body` says whether there is more of it at once. `first_due` is a query whose one value is when `body` would find
-    something to do (ms), as the rows are now: null for never, 0 where that depends on more than rows and time. With it
-    the chore rests until then while nothing is written; without it `body` runs every `every_s` seconds in any case.
+    `body` says whether there is more of it at once. It runs every `every_s` seconds, but not before `first_due` while
+    nothing is written: a query whose one value is when `body` would find something to do (ms) as the rows are now; null
+    for never, 0 where that depends on more than rows and time.
     """
 
     every_s: float

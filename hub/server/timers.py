@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from itertools import count
@@ -55,8 +55,8 @@ class Clockwork:
         self._last: dict[int, int] = {}
         self._turn = asyncio.Lock()
         self._changes = 0  # of the store when it last looked
-        self._rows_due_ms = 0  # when the rows it saw then ask for something; 0 while that is not known
-        self._regular_due_ms = 0
+        self._first_due: dict[int, int] = {}  # of chores that say it, as the rows were then (ms); else not known
+        self._rows_due_ms = self._regular_due_ms = 0  # when the first of these, and of the others, is to run
 
     async def run_due(self) -> None:
         """Run every chore whose time has come, until none has more to do."""
@@ -65,12 +65,13 @@ class Clockwork:
         async with self._turn:  # who asks while it runs comes back when that is done too
             changes = self._hub.store.changes
             due = self._due(self._hub.dispatch.clock())
-            self._rows_due_ms = 0
+            self._first_due, self._rows_due_ms = {}, 0
             self._changes = changes.count if changes else 0
             await self._run_all(due)
             if changes:
-                self._regular_due_ms = self._regular_due()
-                self._rows_due_ms = await self._hub.store.read(self._first_due)
+                self._first_due = await self._hub.store.read(self._look)
+                self._rows_due_ms = self._next(self._first_due)
+                self._regular_due_ms = self._next(dict.fromkeys(self._last.keys() - self._first_due.keys(), 0))
 
     async def pause(self) -> None:
         """Until `run_due` may have something to do; long only while it rests."""
@@ -90,19 +91,20 @@ class Clockwork:
         changes = self._hub.store.changes
         return changes is None or changes.count > self._changes
 
-    def _first_due(self, tx: Tx) -> int:
-        """When rows ask for something, as they are."""
-        row = tx.row(_earliest(tuple(chore.first_due for chore in self.chores if chore.first_due is not None)))
-        assert row is not None, "one value"
-        return NEVER if row[0] is None else int(row[0])
+    def _look(self, tx: Tx) -> dict[int, int]:
+        """When each chore that can say it will find something to do, as the rows are."""
+        asked = {number: chore.first_due for number, chore in enumerate(self.chores) if chore.first_due is not None}
+        row = tx.row(_at_once(tuple(asked.values())))
+        assert row is not None, "a value for each"
+        return {number: NEVER if row[at] is None else row[at] for at, number in enumerate(asked)}
 
-    def _regular_due(self) -> int:
-        """When the first of the chores is due that run in any case."""
-        return min(
-            last_ms + int(self.chores[number].every_s * 1000)
-            for number, last_ms in self._last.items()
-            if self.chores[number].first_due is None
-        )
+    def _next(self, first_due: Mapping[int, int]) -> int:
+        """When the first of these chores is to run: when it finds something, and no more often than it should."""
+        return min(max(due_ms, self._again(number)) for number, due_ms in first_due.items())
+
+    def _again(self, number: int) -> int:
+        """When a chore may run again."""
+        return self._last.get(number, 0) + int(self.chores[number].every_s * 1000)
 
     async def _run_all(self, due: Sequence[Chore]) -> None:
         # side by side: on SQLite they share one transaction, a tenth of what an idle hub costs otherwise
@@ -113,10 +115,10 @@ class Clockwork:
             raise failures[0]
 
     def _due(self, now_ms: int) -> list[Chore]:
+        first_due = {} if self._written() else self._first_due
         due = []
-        rows = self._written() or self._rows_due_ms <= now_ms
         for number, chore in enumerate(self.chores):
-            if (rows or chore.first_due is None) and now_ms - self._last.get(number, 0) >= chore.every_s * 1000:
+            if now_ms >= max(self._again(number), first_due.get(number, 0)):
                 self._last[number] = now_ms
                 due.append(chore)
         return due
@@ -133,9 +135,9 @@ class Clockwork:
 
 
 @lru_cache
-def _earliest(queries: tuple[LiteralString, ...]) -> LiteralString:
-    """One query for the earliest of what these say; null for never."""
-    return "select min(due) from (" + " union all ".join(f"select ({query}) as due" for query in queries) + ") as times"
+def _at_once(queries: tuple[LiteralString, ...]) -> LiteralString:
+    """One query for the values of these."""
+    return "select " + ", ".join(f"({query}) as due{number}" for number, query in enumerate(queries))
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from hub.features.routing.contract import AddRule
 from hub.features.voting.contract import OpenProposal
 from hub.kernel import housekeeping
 from hub.kernel.rooms.contract import CreateRoom, JoinRoom
+from hub.log.chore import Chore
 from hub.server.clock import HubClock
 from hub.server.timers import Clockwork
 from hub.storage.interface import Tx
@@ -61,9 +62,9 @@ async def test_regular_chores_do_not_bring_those_that_wait_for_rows(
     ran: list[str] = []
     run = clockwork._run
 
-    async def recorded(chore: object) -> None:
-        ran.append(getattr(chore.body, "__name__", "trim_rooms"))  # type: ignore[attr-defined]
-        await run(chore)  # type: ignore[arg-type]
+    async def recorded(chore: Chore) -> None:
+        ran.append(getattr(chore.body, "__name__", "trim_rooms"))
+        await run(chore)
 
     monkeypatch.setattr(clockwork, "_run", recorded)
     hub.clock.advance(31)
@@ -140,6 +141,28 @@ async def test_what_time_brings_is_done_when_it_is_due_though_the_clockwork_rest
     hub.clock.advance(0.6)
     await clockwork.run_due()
     assert changes(hub) > before
+
+
+async def test_what_rows_do_not_say_is_looked_for_no_more_often_than_it_should_be(
+    hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a client ended is in no row: while something is reserved that is looked at every 5 s, and nothing else."""
+    local = await hub.local()
+    await local.call(CreateRoom(room="build"))
+    await local.call(Reserve(room="build", paths=("src/**",), ttl_s=1000))
+    clockwork = await rest(hub)
+    ran: list[str] = []
+    run = clockwork._run
+
+    async def recorded(chore: Chore) -> None:
+        ran.append(getattr(chore.body, "__name__", ""))
+        await run(chore)
+
+    monkeypatch.setattr(clockwork, "_run", recorded)
+    for _ in range(20):
+        hub.clock.advance(1)
+        await clockwork.run_due()
+    assert ran == ["release_left_behind"] * 4
 
 
 async def test_what_a_full_queue_refuses_is_tried_again_when_it_is_due_and_not_between(hub: TestHub) -> None:

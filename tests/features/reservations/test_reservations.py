@@ -135,7 +135,7 @@ async def test_it_ends_a_minute_after_the_holders_client_did_unless_it_is_back(h
     hub.clock.advance(59)
     await tick(hub)
     assert await held(ben) == [("a",)]
-    hub.clock.advance(2)
+    hub.clock.advance(6)
     await tick(hub)
     assert (await held(ben), await endings(ben)) == ([], ["exited"])
 
