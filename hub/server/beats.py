@@ -33,14 +33,17 @@ def seconds_to_beat(delay_s: float) -> float:
 class Beat:
     """A call that is to come."""
 
-    __slots__ = ("call",)
+    __slots__ = ("__weakref__", "_among", "call")
 
-    def __init__(self, call: Callable[[], None]) -> None:
+    def __init__(self, call: Callable[[], None], among: dict[Beat, None]) -> None:
         self.call: Callable[[], None] | None = call
+        self._among = among
+        among[self] = None
 
     def cancel(self) -> None:
-        """It does not come, unless it has."""
+        """It does not come, unless it has, and nothing of it is kept."""
         self.call = None
+        self._among.pop(self, None)
 
 
 class Beats:
@@ -48,21 +51,19 @@ class Beats:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: dict[float, list[Beat]] = {}
+        self._waiting: dict[float, dict[Beat, None]] = {}
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Beat:
         """`call` on the first beat that is at least `delay_s` from now."""
         at_s = next_beat(self._loop.time(), delay_s)
         waiting = self._waiting.get(at_s)
         if waiting is None:
-            waiting = self._waiting[at_s] = []
+            waiting = self._waiting[at_s] = {}
             self._loop.call_at(at_s, self._strike, at_s)
-        beat = Beat(call)
-        waiting.append(beat)
-        return beat
+        return Beat(call, waiting)
 
     def _strike(self, at_s: float) -> None:
-        self._call(self._waiting.pop(at_s), 0)
+        self._call(list(self._waiting.pop(at_s)), 0)
 
     def _call(self, beats: list[Beat], begin: int) -> None:
         """Some of them, then the others in the loop's next turn: a message must not wait for a thousand pings."""

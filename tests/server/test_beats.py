@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import os
+import weakref
 from functools import partial
 from typing import Any, cast
 
@@ -22,7 +24,7 @@ from mcp_bridge.serve import Served
 pytestmark = pytest.mark.anyio
 
 
-@given(st.floats(0, 1e7), st.floats(0, 1e3))
+@given(st.floats(0, 1e7, allow_subnormal=False), st.floats(0, 1e3, allow_subnormal=False))
 def test_a_beat_is_never_early_and_at_most_one_beat_late(now_s: float, delay_s: float) -> None:
     assert now_s + delay_s <= next_beat(now_s, delay_s) <= now_s + delay_s + BEAT_S
 
@@ -80,6 +82,21 @@ async def test_a_cancelled_call_does_not_come_and_a_broken_one_takes_no_other_wi
     assert called == ["again", "last"]
     loop.strike()
     assert called == ["again", "last", "next"]
+
+
+def nothing() -> None: ...
+
+
+async def test_nothing_is_kept_of_what_was_cancelled() -> None:
+    """A stream waits for its token's end anew after every change of agents or tokens."""
+    common = Beats(cast("Any", Clockwise()))
+    kept = weakref.WeakSet(common.call_later(200, nothing) for _ in range(3))
+    assert len(kept) == 3
+    for beat in list(kept):
+        beat.cancel()
+    del beat
+    gc.collect()
+    assert len(kept) == 0
 
 
 async def test_a_thousand_heartbeats_let_others_have_their_turn() -> None:
