@@ -267,7 +267,9 @@ class Pusher:
                 return None
             if not anything and choose(Session(self._offers_now(), self._failed_for(found.entries))) != rung:
                 return None
-            return self._take(found, rung, most_chars)
+            made = self._take(found, rung, most_chars)
+            self._grown.set()  # from now on the thread looks for what the transcript tells of it
+            return made
         finally:
             self._turn.release()
 

@@ -271,6 +271,27 @@ def test_a_rung_that_asks_gets_what_waits_once_and_gives_back_what_did_not_arriv
     assert client.pusher.pull(rung) is not None
 
 
+@pytest.mark.parametrize("rung", ["hook", "result"])
+def test_what_a_rung_that_asks_brought_is_proved_soon_though_nothing_else_happens(tmp_path: Path, rung: Rung) -> None:
+    """The thread that looks into the transcript slept until the next heartbeat of the hub."""
+    client = Client(tmp_path)
+    client.log.waking = set()
+    client.log.count = 1
+    over = threading.Event()
+    thread = threading.Thread(target=client.pusher.run, args=(over,))
+    thread.start()
+    try:
+        made = client.pusher.pull(rung)
+        assert made is not None
+        client.write(user(made.text))
+        client.answer()
+        eventually_sync(lambda: [messages for messages, _ in client.proved] == [["m1-1"]], what="the hub is told")
+    finally:
+        over.set()
+        client.pusher.wake()
+        thread.join(10)
+
+
 def test_a_rung_that_asks_leaves_what_wakes_to_a_better_one(tmp_path: Path) -> None:
     client = Client(tmp_path, socket="takes")
     client.pusher.pulls.add("hook")
