@@ -253,18 +253,24 @@ async def test_nothing_posted_after_a_token_ended_is_written(hub: TestHub) -> No
         assert outlet.texts == ["before"]
 
 
+async def about_to_expire(hub: TestHub) -> str:
+    """The token of a member of `build` that lasts for half a second."""
+    local = await hub.local()
+    await local.call(CreateRoom(room="build", open_to="all"))
+    await member(hub, "ada", "build")
+    made = await local.call(IssueToken(agent="ada", expires_in_s=60))
+    assert made.token is not None
+    hub.clock.advance(59.5)
+    return made.token
+
+
 async def test_an_expired_token_ends_its_stream_though_events_never_pause(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found by reading: only a quiet room was asked whether the token had expired."""
     monkeypatch.setattr(beats, "BEAT_S", 0.05)
-    local = await hub.local()
-    await local.call(CreateRoom(room="build", open_to="all"))
-    await member(hub, "ada", "build")
-    token = await local.call(IssueToken(agent="ada", expires_in_s=60))
-    assert token.token is not None
-    hub.clock.advance(59.5)
-    async with reading(hub, token.token, "build") as (outlet, task):
+    local, token = await hub.local(), await about_to_expire(hub)
+    async with reading(hub, token, "build") as (outlet, task):
         await local.call(PostMessage(room="build", text="before"))
         await eventually(lambda: outlet.at_once == 1)
         hub.clock.advance(1)
@@ -282,13 +288,8 @@ async def test_a_quiet_stream_ends_with_its_token_though_it_has_no_heartbeat(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beats, "BEAT_S", 0.05)
-    local = await hub.local()
-    await local.call(CreateRoom(room="build", open_to="all"))
-    await member(hub, "ada", "build")
-    token = await local.call(IssueToken(agent="ada", expires_in_s=60))
-    assert token.token is not None
-    hub.clock.advance(59.5)
-    async with reading(hub, token.token, "build") as (_outlet, task):
+    token = await about_to_expire(hub)
+    async with reading(hub, token, "build") as (_outlet, task):
         assert not task.done()
         hub.clock.advance(1)
         with pytest.raises(Unauthorized):

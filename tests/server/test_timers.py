@@ -40,6 +40,19 @@ def changes(hub: TestHub) -> int:
     return hub.app.store.changes.count
 
 
+def recording(clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The chores that run from now on."""
+    ran: list[str] = []
+    run = clockwork._run
+
+    async def recorded(chore: Chore) -> None:
+        ran.append(getattr(chore.body, "__name__", "trim_rooms"))
+        await run(chore)
+
+    monkeypatch.setattr(clockwork, "_run", recorded)
+    return ran
+
+
 async def test_an_idle_hub_writes_nothing_and_asks_its_store_nothing(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,14 +72,7 @@ async def test_regular_chores_do_not_bring_those_that_wait_for_rows(
     hub: TestHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clockwork = await rest(hub)
-    ran: list[str] = []
-    run = clockwork._run
-
-    async def recorded(chore: Chore) -> None:
-        ran.append(getattr(chore.body, "__name__", "trim_rooms"))
-        await run(chore)
-
-    monkeypatch.setattr(clockwork, "_run", recorded)
+    ran = recording(clockwork, monkeypatch)
     hub.clock.advance(31)
     await clockwork.run_due()
     assert sorted(ran) == ["_save_presence", "trim_rooms"]
@@ -151,14 +157,7 @@ async def test_what_rows_do_not_say_is_looked_for_no_more_often_than_it_should_b
     await local.call(CreateRoom(room="build"))
     await local.call(Reserve(room="build", paths=("src/**",), ttl_s=1000))
     clockwork = await rest(hub)
-    ran: list[str] = []
-    run = clockwork._run
-
-    async def recorded(chore: Chore) -> None:
-        ran.append(getattr(chore.body, "__name__", ""))
-        await run(chore)
-
-    monkeypatch.setattr(clockwork, "_run", recorded)
+    ran = recording(clockwork, monkeypatch)
     for _ in range(20):
         hub.clock.advance(1)
         await clockwork.run_due()
